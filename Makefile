@@ -1,0 +1,205 @@
+# The two lines that make a service of your own: see README.md, "Make it yours".
+NAME        = versiond
+DESCRIPTION = Says which build is running here
+
+# Build information, as given; empty means: ask git (see scripts/build-info.sh).
+VERSION           =
+COMMIT            =
+SOURCE_URL        =
+BUILD_URL         =
+SOURCE_DATE_EPOCH =
+RELEASE           =
+
+PREFIX  = /usr/local
+DESTDIR =
+
+# Variants, each in a folder of its own below build/:
+#   SANITIZE=address,undefined | thread   COVERAGE=1   VALGRIND=1 (runs the tests under it)
+#   STATIC=1 (a static PIE, for musl-gcc)   WERROR=1 (warnings are errors; the default in CI)
+SANITIZE =
+COVERAGE =
+VALGRIND =
+STATIC   =
+WERROR   = $(if $(CI),1)
+
+CC     = cc
+AR     = ar
+CFLAGS = -O2 -g
+
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+.SUFFIXES:
+
+# What strangers chose is passed on as it is: make must not expand a '$' in it, nor a shell see it.
+INFO_VARIABLES := NAME DESCRIPTION VERSION COMMIT SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH RELEASE
+define RAW
+override $(1) := $$(value $(1))
+export $(1)
+endef
+$(foreach variable,$(INFO_VARIABLES),$(eval $(call RAW,$(variable))))
+
+comma      := ,
+sanitizers := address$(comma)undefined thread
+ifneq ($(filter-out $(sanitizers),$(SANITIZE)),)
+$(error SANITIZE: '$(SANITIZE)' is not one of $(sanitizers))
+endif
+
+variant := $(subst $(comma),-,$(or $(SANITIZE),$(if $(COVERAGE),coverage),$(if $(VALGRIND),valgrind),plain))
+compiler := $(notdir $(subst $(eval ) ,_,$(CC)))
+OUT     := build/$(variant)$(if $(STATIC),-static)$(if $(filter-out cc,$(compiler)),-$(compiler))
+DEPS    := build/deps/$(compiler)
+PROGRAM := $(OUT)/$(NAME)
+
+machine := $(shell $(CC) -dumpmachine)
+control_flow := $(if $(filter x86_64%,$(machine)),-fcf-protection=full)$(if $(filter aarch64%,$(machine)),-mbranch-protection=standard)
+
+HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection $(control_flow)
+FORTIFY   := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
+SECTIONS  := -ffunction-sections -fdata-sections
+LINK_HARDENING := $(if $(STATIC),@$(DEPS)/static-pie,-pie) -Wl,-z,relro,-z,now,-z,noexecstack
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
+    -Wmissing-prototypes -Wold-style-definition -Wcast-qual -Wcast-align -Wformat=2 -Wundef -Wvla \
+    -Wwrite-strings -Wnull-dereference -Wimplicit-fallthrough $(if $(WERROR),-Werror)
+VARIANT_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+    $(if $(COVERAGE),-O0 --coverage)
+
+ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE -Iinclude -isystem $(DEPS)/include $(KERNEL_HEADERS) -pthread \
+    $(SECTIONS) $(WARNINGS) $(HARDENING) $(if $(SANITIZE)$(COVERAGE),,$(FORTIFY)) $(CFLAGS) $(VARIANT_FLAGS) $(CPPFLAGS)
+ALL_LDFLAGS = -pthread $(LINK_HARDENING) -Wl,--gc-sections $(CFLAGS) $(VARIANT_FLAGS) $(LDFLAGS)
+# The answers that libmicrohttpd makes by itself: see src/reply.c.
+WRAP_REPLY  := -Wl,--wrap=MHD_create_response_from_buffer_static
+
+# Where the compiler's libc does not bring the kernel's headers, deps/build.sh puts them here.
+KERNEL_HEADERS = $(if $(wildcard $(DEPS)/kernel-headers),-idirafter $(DEPS)/kernel-headers)
+
+SOURCES := $(sort $(wildcard src/*.c))
+OBJECTS := $(SOURCES:src/%.c=$(OUT)/src/%.o)
+MODULES := $(filter-out $(OUT)/src/main.o,$(OBJECTS))
+
+UNIT        := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
+INTEGRATION := $(patsubst tests/integration/%.c,$(OUT)/tests/integration/%,$(sort $(wildcard tests/integration/test_*.c)))
+E2E         := $(patsubst tests/e2e/%.c,$(OUT)/tests/e2e/%,$(sort $(wildcard tests/e2e/test_*.c)))
+E2E_SCRIPTS := $(sort $(wildcard tests/e2e/test_*.sh))
+# In a static libc --wrap would reach the calls of the libc to itself: no unit tests there.
+TESTS       := $(if $(STATIC),,$(UNIT)) $(INTEGRATION) $(E2E)
+SUPPORT     := $(patsubst tests/support/%.c,$(OUT)/tests/support/%.o,$(sort $(wildcard tests/support/*.c)))
+
+##@ Use
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } \
+	    /^##@/ { printf "%s%s:\n", blank, substr($$0, 5); blank = "\n" } \
+	    /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: build
+build: $(PROGRAM) ## build the program (the first time its libraries too)
+
+.PHONY: run
+run: $(PROGRAM) ## build and serve http://localhost:5000/version
+	@exec $(PROGRAM) $(ARGS)
+
+.PHONY: install
+install: $(PROGRAM) ## install into DESTDIR and PREFIX (/usr/local), with the licences of the libraries
+	install -D -m 755 $(PROGRAM) "$(DESTDIR)$(PREFIX)/bin/$(NAME)"
+	install -D -m 644 LICENSE "$(DESTDIR)$(PREFIX)/share/doc/$(NAME)/LICENSE"
+	cp -R $(DEPS)/licenses "$(DESTDIR)$(PREFIX)/share/doc/$(NAME)/"
+
+##@ Check
+
+.PHONY: test
+test: $(PROGRAM) tests ## run all tests (SANITIZE=address,undefined or thread, VALGRIND=1)
+	@VALGRIND="$(VALGRIND)" PROGRAM="$(PROGRAM)" CC="$(CC)" tests/run.sh $(OUT)/tests/log $(TESTS) $(E2E_SCRIPTS)
+
+.PHONY: tests
+tests: $(TESTS)
+
+.PHONY: coverage
+coverage: ## run all tests and show which lines and branches they reach (fails below 100 % of lines)
+	@$(MAKE) --no-print-directory COVERAGE=1 coverage-report
+
+.PHONY: coverage-report
+coverage-report: $(PROGRAM) tests
+	@find $(OUT) -name '*.gcda' -delete
+	@$(MAKE) --no-print-directory COVERAGE=1 test
+	@scripts/coverage.sh $(OUT)
+
+.PHONY: lint
+lint: $(OUT)/tests/tools/settings_table ## look for faults without running: format, clang-tidy, cppcheck, shellcheck, README
+	@scripts/lint.sh $(DEPS)/include $<
+
+.PHONY: format
+format: ## format the C sources
+	clang-format -i $(wildcard src/*.c include/*.h tests/*/*.c tests/*/*.h)
+
+.PHONY: docs
+docs: $(OUT)/tests/tools/settings_table ## write the table of settings into README.md
+	@scripts/settings-table.sh $< README.md
+
+##@ Libraries
+
+.PHONY: deps
+deps: $(DEPS)/.complete ## fetch and build the libraries (DEPS_MIRROR=folder or URL of the tarballs)
+
+.PHONY: deps-update
+deps-update: ## renew the pins in deps/pins to the newest versions of the archive
+	@deps/update.sh
+
+##@ Tidy
+
+.PHONY: clean
+clean: ## remove what was built, but not the libraries
+	rm -rf $(filter-out build/deps,$(wildcard build/*))
+
+.PHONY: distclean
+distclean: ## remove everything that was built or fetched
+	rm -rf build
+
+# Rules
+
+.PHONY: FORCE
+FORCE:
+
+# A wrong value is told before anything is fetched.
+$(DEPS)/.complete: deps/build.sh deps/lib.sh deps/pins Makefile | $(OUT)/build-info.args
+	@CC="$(CC)" AR="$(AR)" CFLAGS="-O2 -g $(SECTIONS) $(HARDENING) $(FORTIFY)" deps/build.sh $(DEPS)
+	@touch $@
+
+# Rewritten only when it changes, and what depends on it is made anew only then.
+$(OUT)/build-info.args: FORCE
+	@mkdir -p $(@D)
+	@scripts/build-info.sh > $@.new || { rm -f $@.new; exit 1; }
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(OUT)/flags: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS))' > $@.new
+	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
+$(OUT)/src/%.o: src/%.c $(OUT)/flags | $(DEPS)/.complete
+	@mkdir -p $(@D)
+	@echo "CC  $@"
+	@$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(OUT)/src/build_info.o: ALL_CFLAGS += @$(OUT)/build-info.args
+$(OUT)/src/build_info.o: $(OUT)/build-info.args
+
+$(PROGRAM): $(OBJECTS) $(DEPS)/.complete
+	@echo "LD  $@"
+	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) -o $@ $(OBJECTS) $(DEPS)/lib/libmicrohttpd.a $(DEPS)/lib/libcjson.a
+
+# Each test program: its file, what they share, and the modules, with the functions that the file
+# says it wraps ("wraps: malloc calloc").
+$(OUT)/tests/%.o: tests/%.c $(OUT)/flags $(OUT)/build-info.args | $(DEPS)/.complete
+	@mkdir -p $(@D)
+	@echo "CC  $@"
+	@$(CC) $(ALL_CFLAGS) -Itests/support @$(OUT)/build-info.args -MMD -MP -c -o $@ $<
+
+$(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT) $(MODULES) $(DEPS)/.complete
+	@echo "LD  $@"
+	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) $$(sed -nE 's,^/\* wraps: (.*) \*/$$,\1,p' tests/$*.c | tr ' ' '\n' | sed '/./s/^/-Wl,--wrap=/') \
+	    -o $@ $< $(SUPPORT) $(MODULES) $(DEPS)/lib/libmicrohttpd.a $(DEPS)/lib/libcjson.a $(DEPS)/lib/libcmocka.a
+
+.SECONDARY:
+
+-include $(OBJECTS:.o=.d) $(SUPPORT:.o=.d) $(TESTS:=.d)

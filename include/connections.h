@@ -1,0 +1,63 @@
+/* The open connections: a record each, in a list. Knows no MHD. */
+#ifndef VERSIOND_CONNECTIONS_H
+#define VERSIOND_CONNECTIONS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "handlers.h"
+#include "log.h"
+
+/* A connection serves one request at a time, so its record holds that request too. The thread that
+ * serves the connection is the only one to use what is not atomic and not the list's. */
+struct connection {
+    struct connection *previous; /* the list's, under its lock, as are `next` and `accepted` */
+    struct connection *next;
+    int64_t accepted;          /* when, in milliseconds of CLOCK_MONOTONIC */
+    int socket;                /* open as long as the record is in the list */
+    atomic_bool in_request;    /* from the request line to the end of the answer */
+    atomic_uint_fast64_t read; /* bytes of the requests whose heads are complete */
+    bool is_judged;            /* the head of the request is complete, and `request` too */
+    struct request request;
+    char method[16];           /* as it came, cut, for the log */
+    char target[LOG_TEXT_MAX]; /* the same */
+};
+
+/* All members are under `lock`. */
+struct connections {
+    pthread_mutex_t lock;
+    struct connection *first;
+    size_t open;     /* in the list */
+    uint64_t opened; /* ever */
+};
+
+/* Sets up an empty list, which must not move afterwards. */
+void connections_init(struct connections *connections);
+
+/* Adds a record for a connection that was accepted just now.
+ * Returns NULL when there is no memory; the connection counts as opened all the same. */
+struct connection *connections_add(struct connections *connections, int socket);
+
+/* Takes a record off the list and frees it; NULL is ignored. To be called before its socket is
+ * closed: then no other socket can have got its number while the record names it. */
+void connections_remove(struct connections *connections, struct connection *connection);
+
+/* How many were ever added. */
+uint64_t connections_opened(struct connections *connections);
+
+/* True when the kernel has received bytes on the connection after the last complete request head:
+ * the begin of another request. Where the kernel cannot say (it can since Linux 4.1), false. */
+bool connection_has_more(const struct connection *connection);
+
+/* Shuts down the sockets of the connections that were accepted at or before `accepted`
+ * (milliseconds of CLOCK_MONOTONIC) and are idle: no request in flight, none begun. Their threads
+ * then close them. Returns how many connections are open, those included. */
+size_t connections_shutdown_idle(struct connections *connections, int64_t accepted);
+
+/* The time now, in milliseconds of CLOCK_MONOTONIC. */
+int64_t monotonic_milliseconds(void);
+
+#endif

@@ -1,0 +1,56 @@
+/* The log: one event a line, on one descriptor, as JSON or as text. */
+#ifndef VERSIOND_LOG_H
+#define VERSIOND_LOG_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+/* LOG_FORMAT_AUTO is text on a terminal and JSON elsewhere. */
+enum log_format { LOG_FORMAT_AUTO, LOG_FORMAT_JSON, LOG_FORMAT_TEXT };
+
+enum {
+    /* The longest line, with its newline. A pipe takes a write of this size whole or not at all:
+     * it is the least PIPE_BUF that Linux has (pipe(7)). */
+    LOG_LINE_MAX = 4096,
+    /* What each line keeps free of it to say how many lines were dropped. */
+    LOG_DROPPED_MAX = 40,
+    /* The most bytes of one field's text that are logged; the rest is left out. */
+    LOG_TEXT_MAX = 256,
+};
+
+/* A name with a text (`text` is not NULL) or a number. The name is a constant of the program's own,
+ * made of lower-case letters and underscores; the text may be anything, and is escaped. */
+struct log_field {
+    const char *name;
+    const char *text;
+    int64_t number;
+};
+
+struct log {
+    int descriptor;
+    enum log_format format; /* never LOG_FORMAT_AUTO */
+    enum log_level level;
+    pthread_mutex_t lock;
+    uint64_t dropped; /* lines that could not be written since the last that could; under `lock` */
+};
+
+/* Sets up `log` to write events up to `level` to `descriptor`, which stays the caller's.
+ * `log` must not move afterwards. Threads may then share it. */
+void log_init(struct log *log, int descriptor, enum log_format format, enum log_level level);
+
+/* True when an event of `level` would be written: lets a caller skip work for nothing. */
+bool log_enabled(const struct log *log, enum log_level level);
+
+/* Writes one line: time (RFC 3339, UTC, milliseconds), level, `message` (a constant), and `count`
+ * fields. A field that does not fit into LOG_LINE_MAX less LOG_DROPPED_MAX is left out.
+ *
+ * Never waits for a slow reader and never fails: a line that the descriptor does not take at once
+ * is dropped, and the next line written says how many were ("dropped"). Allocates nothing. */
+void log_write(struct log *log, enum log_level level, const char *message,
+               const struct log_field *fields, size_t count);
+
+#endif

@@ -1,0 +1,56 @@
+/* Judges the parts of a request that libmicrohttpd lets through. Pure: knows no MHD. */
+#ifndef VERSIOND_REQUEST_H
+#define VERSIOND_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Bits, so that a route can say which it takes. METHOD_UNSERVED are those that HTTP knows (RFC
+ * 9110, section 9.3, and PATCH, RFC 5789) and no route takes; METHOD_UNKNOWN is any other token. */
+enum method {
+    METHOD_UNKNOWN = 0,
+    METHOD_GET = 1,
+    METHOD_HEAD = 2,
+    METHOD_OPTIONS = 4,
+    METHOD_CONNECT = 8,
+    METHOD_UNSERVED = 16,
+};
+
+/* The forms of a request target (RFC 9112, section 3.2). */
+enum target_form {
+    TARGET_MALFORMED,
+    TARGET_PATH,      /* origin-form or absolute-form */
+    TARGET_AUTHORITY, /* host:port, for CONNECT alone */
+    TARGET_ASTERISK,  /* "*", the server as a whole, for OPTIONS alone */
+};
+
+struct request_target {
+    enum target_form form;
+    const char *path; /* within the text that was parsed; for the other forms NULL */
+    size_t length;    /* of the path, without the query */
+};
+
+/* Finds the method that a token names; methods are case-sensitive. */
+enum method request_parse_method(const char *token);
+
+/* Takes a request target apart, as it came, nothing decoded. Malformed are: another form, a byte
+ * that a URI may not have, a '%' without two hex digits, a fragment, and in absolute-form a scheme
+ * other than http and https or an authority that request_host_is_valid() refuses. */
+struct request_target request_parse_target(const char *target);
+
+/* True when the form of the target goes with the method: CONNECT and only it takes an authority,
+ * "*" goes with OPTIONS only (RFC 9112, section 3.2). */
+bool request_form_is_valid(enum method method, enum target_form form);
+
+/* True for the value of a Host field (RFC 9110, section 7.2): a name of letters, digits and -._~,
+ * or an IPv6 address in brackets, and after it at most one port. Stricter than the grammar, in
+ * which a name may have sub-delimiters and percent-encoding: no host has them, and lists have
+ * commas. */
+bool request_host_is_valid(const char *value, size_t length);
+
+/* True when the name is a token and the value has no control character but HTAB (RFC 9110, sections
+ * 5.1 and 5.5). */
+bool request_field_is_valid(const char *name, size_t name_length, const char *value,
+                            size_t value_length);
+
+#endif

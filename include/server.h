@@ -1,0 +1,42 @@
+/* The HTTP server: libmicrohttpd on a listening socket, with what every request goes through. */
+#ifndef VERSIOND_SERVER_H
+#define VERSIOND_SERVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "config.h"
+#include "handlers.h"
+#include "log.h"
+
+struct server;
+
+/* What a server is made of. All of it stays the caller's, and outlives the server. */
+struct server_parts {
+    const struct config *config; /* with its numbers of threads and connections found out, not 0 */
+    const struct handlers *handlers;
+    struct log *log;
+    int listener; /* the server's from now on: closed by server_stop() */
+};
+
+/* Starts the threads that accept and serve connections; they have the signal mask of the caller.
+ * Returns NULL when libmicrohttpd cannot start (no memory, threads or descriptors; it does not
+ * say). Then the process can only end: libmicrohttpd may or may not have closed the listener. */
+struct server *server_start(const struct server_parts *parts);
+
+/* From now on the server is not ready, and every answer ends its connection, but for requests that
+ * are followed by another one that has arrived. */
+void server_drain(struct server *server);
+
+/* Stops accepting: connections that the kernel has completed so far are still served, later ones
+ * are refused by the kernel. To be called once. */
+void server_stop_accepting(struct server *server);
+
+/* After server_stop_accepting(): closes the connections that were accepted at or before `accepted`
+ * (milliseconds of CLOCK_MONOTONIC) and are idle, and returns how many are still open. */
+size_t server_close_idle(struct server *server, int64_t accepted);
+
+/* Ends all connections, whatever they are at, and the threads, and frees the server. */
+void server_stop(struct server *server);
+
+#endif

@@ -1,0 +1,216 @@
+#include "handlers.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "json.h"
+#include "parse.h"
+#include "reply.h"
+
+#define PROBLEM "application/problem+json"
+#define JSON "application/json"
+
+/* Answers that depend on the methods of a route, or of the server as a whole. */
+struct by_methods {
+    struct reply *options;
+    struct reply *not_allowed;
+};
+
+struct handlers {
+    struct reply *version;
+    struct reply *alive;
+    struct reply *ready;
+    struct reply *draining;
+    struct reply *faults[FAULT_COUNT]; /* none for FAULT_NONE */
+    struct reply *not_found;
+    struct reply *not_implemented;
+    struct by_methods endpoints[ENDPOINT_COUNT];
+    struct by_methods server;
+};
+
+/* A problem document (RFC 9457) of the type about:blank, whose title is the status' phrase. */
+static struct reply *create_problem(unsigned status, const char *title, const char *allow,
+                                    const char *detail)
+{
+    const struct json_field fields[] = {
+        {.name = "type", .text = "about:blank"},
+        {.name = "title", .text = title},
+        {.name = "status", .number = (int)status},
+        {.name = "detail", .text = detail},
+    };
+
+    return reply_create(status, PROBLEM, allow,
+                        json_object(fields, sizeof fields / sizeof *fields));
+}
+
+static struct reply *create_status(unsigned status, const char *word)
+{
+    const struct json_field field = {.name = "status", .text = word};
+
+    return reply_create(status, JSON, NULL, json_object(&field, 1));
+}
+
+static bool create_by_methods(struct by_methods *answers, unsigned methods)
+{
+    char allow[ROUTER_ALLOW_MAX];
+    char detail[ROUTER_ALLOW_MAX + 64];
+
+    router_print_allow(allow, sizeof allow, methods);
+    (void)snprintf(detail, sizeof detail, "This path takes %s.", allow);
+    answers->options = reply_create(204, NULL, allow, strdup(""));
+    answers->not_allowed = create_problem(405, "Method Not Allowed", allow, detail);
+    return answers->options != NULL && answers->not_allowed != NULL;
+}
+
+/* Says every path that there is. */
+static struct reply *create_not_found(const char *base_path)
+{
+    char detail[128 + PARSE_BASE_PATH_MAX + ENDPOINT_COUNT * 64];
+    size_t count = 0;
+    const struct route *routes = router_routes(&count);
+    size_t used =
+        (size_t)snprintf(detail, sizeof detail, "Nothing is served at this path. There are");
+
+    for (size_t i = 0; i < count; i++)
+        used += (size_t)snprintf(detail + used, sizeof detail - used, "%s %s", i > 0 ? "," : "",
+                                 routes[i].path);
+    if (base_path != NULL)
+        used += (size_t)snprintf(detail + used, sizeof detail - used, ", and the same below %s",
+                                 base_path);
+    (void)snprintf(detail + used, sizeof detail - used, ".");
+    return create_problem(404, "Not Found", NULL, detail);
+}
+
+static bool create_faults(struct handlers *handlers)
+{
+    static const struct {
+        unsigned status;
+        const char *title;
+        const char *detail;
+    } faults[FAULT_COUNT] = {
+        [FAULT_TARGET] = {400, "Bad Request",
+                          "The request target has a form or a byte that is not allowed (RFC 9112, "
+                          "section 3.2)."},
+        [FAULT_HOST] = {400, "Bad Request",
+                        "A request has exactly one Host field: a name or an address, and at most "
+                        "one port (RFC 9112, section 3.2)."},
+        [FAULT_FIELD] = {400, "Bad Request",
+                         "A field has a byte that is not allowed (RFC 9110, section 5.5)."},
+        [FAULT_BODY] = {413, "Content Too Large", "No request takes content here: send none."},
+    };
+    bool complete = true;
+
+    for (size_t i = FAULT_NONE + 1; i < FAULT_COUNT; i++) {
+        handlers->faults[i] =
+            create_problem(faults[i].status, faults[i].title, NULL, faults[i].detail);
+        complete = complete && handlers->faults[i] != NULL;
+    }
+    return complete;
+}
+
+/* Makes everything; returns false when anything is missing. */
+static bool create_all(struct handlers *handlers, const struct build_info *info,
+                       const char *base_path)
+{
+    size_t count = 0;
+    const struct route *routes = router_routes(&count);
+    bool complete = create_faults(handlers);
+
+    handlers->version = reply_create(200, JSON, NULL, build_info_document(info));
+    handlers->alive = create_status(200, "ok");
+    handlers->ready = create_status(200, "ready");
+    handlers->draining = create_status(503, "draining");
+    handlers->not_found = create_not_found(base_path);
+    handlers->not_implemented = create_problem(
+        501, "Not Implemented", NULL, "This server knows no such method; methods are upper case.");
+    complete = complete && handlers->version != NULL && handlers->alive != NULL &&
+               handlers->ready != NULL && handlers->draining != NULL &&
+               handlers->not_found != NULL && handlers->not_implemented != NULL;
+    complete = create_by_methods(&handlers->server, router_methods()) && complete;
+    for (size_t i = 0; i < count; i++) {
+        struct by_methods *answers = &handlers->endpoints[routes[i].endpoint];
+
+        /* Two paths may lead to one endpoint. */
+        if (answers->options == NULL && !create_by_methods(answers, routes[i].methods))
+            return false;
+    }
+    return complete;
+}
+
+struct handlers *handlers_create(const struct build_info *info, const char *base_path)
+{
+    struct handlers *handlers = calloc(1, sizeof *handlers);
+
+    if (handlers == NULL || create_all(handlers, info, base_path))
+        return handlers;
+    handlers_free(handlers);
+    return NULL;
+}
+
+void handlers_free(struct handlers *handlers)
+{
+    if (handlers == NULL)
+        return;
+    reply_free(handlers->version);
+    reply_free(handlers->alive);
+    reply_free(handlers->ready);
+    reply_free(handlers->draining);
+    reply_free(handlers->not_found);
+    reply_free(handlers->not_implemented);
+    reply_free(handlers->server.options);
+    reply_free(handlers->server.not_allowed);
+    for (size_t i = 0; i < FAULT_COUNT; i++)
+        reply_free(handlers->faults[i]);
+    for (size_t i = 0; i < ENDPOINT_COUNT; i++) {
+        reply_free(handlers->endpoints[i].options);
+        reply_free(handlers->endpoints[i].not_allowed);
+    }
+    free(handlers);
+}
+
+static const struct reply *answer_version(const struct handlers *handlers, bool draining)
+{
+    (void)draining;
+    return handlers->version;
+}
+
+/* Alive while draining too: a liveness probe that failed then would have the process killed. */
+static const struct reply *answer_liveness(const struct handlers *handlers, bool draining)
+{
+    (void)draining;
+    return handlers->alive;
+}
+
+static const struct reply *answer_readiness(const struct handlers *handlers, bool draining)
+{
+    return draining ? handlers->draining : handlers->ready;
+}
+
+static const struct reply *answer_methods(const struct by_methods *answers, enum method method)
+{
+    return method == METHOD_OPTIONS ? answers->options : answers->not_allowed;
+}
+
+const struct reply *handlers_answer(const struct handlers *handlers, const struct request *request,
+                                    bool draining)
+{
+    static const struct reply *(*const endpoints[ENDPOINT_COUNT])(const struct handlers *, bool) = {
+        [ENDPOINT_VERSION] = answer_version,
+        [ENDPOINT_LIVENESS] = answer_liveness,
+        [ENDPOINT_READINESS] = answer_readiness,
+    };
+    const struct route *route = request->route;
+
+    if (request->fault != FAULT_NONE)
+        return handlers->faults[request->fault];
+    if (request->method == METHOD_UNKNOWN)
+        return handlers->not_implemented;
+    if (request->form != TARGET_PATH)
+        return answer_methods(&handlers->server, request->method);
+    if (route == NULL)
+        return handlers->not_found;
+    if (request->method == METHOD_OPTIONS || (route->methods & request->method) == 0)
+        return answer_methods(&handlers->endpoints[route->endpoint], request->method);
+    return endpoints[route->endpoint](handlers, draining);
+}

@@ -1,0 +1,136 @@
+#include "lifecycle.h"
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+#include <time.h>
+
+#include "connections.h"
+
+enum {
+    IDLE_GRACE =
+        250, /* milliseconds; more than a request is on its way, less than a stop may take */
+    POLL_INTERVAL = 10, /* milliseconds between looks at the connections while stopping */
+};
+
+/* A signal that is blocked is kept for who waits for it, even when it is ignored: so one that is to
+ * stay ignored is left out. */
+static sigset_t stop_signals(void)
+{
+    struct sigaction hangup = {.sa_handler = SIG_DFL};
+    sigset_t set;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    (void)sigaction(SIGHUP, NULL, &hangup);
+    if (hangup.sa_handler != SIG_IGN)
+        sigaddset(&set, SIGHUP);
+    return set;
+}
+
+void lifecycle_block_signals(void)
+{
+    const sigset_t set = stop_signals();
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGCHLD, SIG_IGN);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static const char *signal_name(int number)
+{
+    switch (number) {
+    case SIGTERM:
+        return "SIGTERM";
+    case SIGINT:
+        return "SIGINT";
+    default:
+        return "SIGHUP";
+    }
+}
+
+static int wait_for_signal(void)
+{
+    const sigset_t set = stop_signals();
+    int number = 0;
+
+    do {
+        number = sigwaitinfo(&set, NULL);
+    } while (number < 0); /* EINTR: stopped and continued */
+    return number;
+}
+
+/* Waits until `deadline` (milliseconds of CLOCK_MONOTONIC), and at least looks. Returns true when a
+ * signal came first. */
+static bool signal_comes_before(int64_t deadline)
+{
+    const sigset_t set = stop_signals();
+
+    for (;;) {
+        const int64_t left = deadline - monotonic_milliseconds();
+        const struct timespec timeout = {
+            .tv_sec = left > 0 ? (time_t)(left / 1000) : 0,
+            .tv_nsec = left > 0 ? (long)(left % 1000) * 1000000 : 0,
+        };
+
+        if (sigtimedwait(&set, NULL, &timeout) > 0)
+            return true;
+        if (left <= 0)
+            return false;
+    }
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+/* Waits for the connections to end. Returns how many are left; `*interrupted` when a signal came.
+ */
+static size_t wait_for_connections(struct server *server, int64_t timeout, int64_t drained,
+                                   bool *interrupted)
+{
+    const int64_t deadline = monotonic_milliseconds() + timeout;
+
+    for (;;) {
+        const int64_t now = monotonic_milliseconds();
+        /* Everybody has the grace from the begin of the drain, late-comers from their own. */
+        const int64_t before = now - drained >= IDLE_GRACE ? now - IDLE_GRACE : INT64_MIN;
+        const size_t open = server_close_idle(server, before);
+
+        if (open == 0 || now >= deadline)
+            return open;
+        *interrupted = signal_comes_before(earlier(now + POLL_INTERVAL, deadline));
+        if (*interrupted)
+            return open;
+    }
+}
+
+int lifecycle_run(struct server *server, const struct config *config, struct log *log)
+{
+    const char *name = signal_name(wait_for_signal());
+    const int64_t drained = monotonic_milliseconds();
+    bool interrupted = false;
+    size_t open = 0;
+
+    server_drain(server);
+    log_write(log, LOG_INFO, "draining",
+              (const struct log_field[]){
+                  {.name = "signal", .text = name},
+                  {.name = "drain_delay_ms", .number = config->drain_delay},
+                  {.name = "shutdown_timeout_ms", .number = config->shutdown_timeout}},
+              3);
+    interrupted = signal_comes_before(drained + config->drain_delay);
+    if (!interrupted) {
+        server_stop_accepting(server);
+        open = wait_for_connections(server, config->shutdown_timeout, drained, &interrupted);
+    }
+    if (interrupted)
+        log_write(log, LOG_WARN, "second signal, leaving at once", NULL, 0);
+    else if (open > 0)
+        log_write(log, LOG_WARN, "shutdown timeout, closing connections",
+                  &(const struct log_field){.name = "connections", .number = (int64_t)open}, 1);
+    return interrupted ? 1 : 0;
+}

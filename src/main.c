@@ -1,0 +1,200 @@
+/* The order of start and stop, and the exit codes. */
+
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "address.h"
+#include "build_info.h"
+#include "config.h"
+#include "handlers.h"
+#include "lifecycle.h"
+#include "listener.h"
+#include "log.h"
+#include "probe.h"
+#include "resources.h"
+#include "server.h"
+
+enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_BAD_SETTING = 2 };
+
+enum {
+    DEFAULT_CONNECTIONS = 10000,
+    /* Descriptors that are no connections: three standard ones and the listener with some to spare,
+     * and of each thread an epoll set and an eventfd. */
+    SPARE_FILES = 16,
+    FILES_OF_A_THREAD = 2,
+};
+
+static int fail(const char *name, const char *error, int status)
+{
+    (void)fprintf(stderr, "%s: %s\n", name, error);
+    return status;
+}
+
+/* Ends what was printed to stdout: a full disk or a closed descriptor must not look like success.
+ */
+static int finish_output(const char *name)
+{
+    if (fflush(stdout) == 0 && ferror(stdout) == 0)
+        return EXIT_STOPPED;
+    return fail(name, "cannot write to stdout", EXIT_FAILED);
+}
+
+static int print_version(const struct build_info *info)
+{
+    (void)printf("%s %s\ncommit %s, %s\n", info->name, info->version, info->commit,
+                 info->build_date);
+    return finish_output(info->name);
+}
+
+static int print_help(const struct build_info *info)
+{
+    config_print_help(stdout, info->name);
+    return finish_output(info->name);
+}
+
+/* Writes the one line that says why the server cannot run. */
+static int fail_to_run(struct log *log, const char *what, const char *why)
+{
+    log_write(log, LOG_ERROR, what, &(const struct log_field){.name = "error", .text = why}, 1);
+    return EXIT_FAILED;
+}
+
+/* Finds out the numbers that were not given. Returns 0, or -1 when the limit of open files has no
+ * room for the connections that were asked for. */
+static int resolve_config(struct config *config, struct log *log)
+{
+    const uint32_t files = resources_open_files();
+    uint32_t needed = 0;
+    uint32_t room = 0;
+
+    if (config->threads == 0)
+        config->threads = resources_cpus("/sys/fs/cgroup", "/proc/self/cgroup");
+    if (config->max_connections != 0 && config->threads > config->max_connections)
+        config->threads = config->max_connections;
+    needed = SPARE_FILES + config->threads * FILES_OF_A_THREAD;
+    room = files > needed ? files - needed : 0;
+    if (config->max_connections == 0)
+        config->max_connections = room < DEFAULT_CONNECTIONS ? room : DEFAULT_CONNECTIONS;
+    if (config->max_connections >= config->threads && config->max_connections <= room)
+        return 0;
+    log_write(
+        log, LOG_ERROR, "the limit of open files is too low",
+        (const struct log_field[]){{.name = "limit", .number = files},
+                                   {.name = "threads", .number = config->threads},
+                                   {.name = "max_connections", .number = config->max_connections}},
+        3);
+    return -1;
+}
+
+/* Says where the server listens, and as what. */
+static void log_listening(struct log *log, int listener, const struct config *config,
+                          const struct build_info *info)
+{
+    struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+    socklen_t size = sizeof address;
+    char text[ADDRESS_TEXT_MAX];
+    uint16_t port = 0;
+
+    (void)getsockname(listener, (struct sockaddr *)&address, &size);
+    port = address_print((const struct sockaddr *)&address, text);
+    log_write(
+        log, LOG_INFO, "listening",
+        (const struct log_field[]){{.name = "address", .text = text},
+                                   {.name = "port", .number = port},
+                                   {.name = "threads", .number = config->threads},
+                                   {.name = "max_connections", .number = config->max_connections},
+                                   {.name = "version", .text = info->version},
+                                   {.name = "commit", .text = info->commit}},
+        6);
+}
+
+/* Serves with the answers made, until a signal. */
+static int serve_with(const struct handlers *handlers, struct config *config,
+                      const struct build_info *info, struct log *log)
+{
+    const int listener = listener_open(config->address, (uint16_t)config->port);
+    struct server_parts parts = {config, handlers, log, listener};
+    struct server *server = NULL;
+    int status = EXIT_FAILED;
+
+    if (listener < 0) {
+        log_write(log, LOG_ERROR, "cannot listen",
+                  (const struct log_field[]){
+                      {.name = "address", .text = config->address ? config->address : "::"},
+                      {.name = "port", .number = config->port},
+                      {.name = "error", .text = strerror(-listener)}},
+                  3);
+        return EXIT_FAILED;
+    }
+    server = server_start(&parts);
+    if (server == NULL)
+        return fail_to_run(log, "cannot start", "no memory, threads or descriptors for the server");
+    log_listening(log, listener, config, info);
+    status = lifecycle_run(server, config, log);
+    server_stop(server);
+    log_write(log, LOG_INFO, "stopped", NULL, 0);
+    return status;
+}
+
+static int serve(struct config *config, const struct build_info *info)
+{
+    struct handlers *handlers = NULL;
+    struct log log;
+    int status = EXIT_FAILED;
+
+    log_init(&log, STDERR_FILENO, config->log_format, config->log_level);
+    lifecycle_block_signals();
+    if (resolve_config(config, &log) < 0)
+        return EXIT_FAILED;
+    handlers = handlers_create(info, config->base_path);
+    if (handlers == NULL)
+        return fail_to_run(&log, "cannot start", "no memory for the answers");
+    status = serve_with(handlers, config, info, &log);
+    handlers_free(handlers);
+    return status;
+}
+
+/* Opens /dev/null in the place of each standard descriptor that is closed: else a socket would get
+ * its number, and the log would be written to a client. For reading, so that writing still fails.
+ */
+static bool open_standard_descriptors(void)
+{
+    int descriptor = STDIN_FILENO;
+
+    while (descriptor >= 0 && descriptor <= STDERR_FILENO)
+        descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0)
+        return false;
+    (void)close(descriptor);
+    return true;
+}
+
+int main(int argc, char *argv[])
+{
+    const struct build_info info = build_info_get();
+    struct config config;
+    char error[512];
+
+    if (!open_standard_descriptors())
+        return fail(info.name, "cannot open /dev/null", EXIT_FAILED);
+    if (!build_info_check(&info, error, sizeof error))
+        return fail(info.name, error, EXIT_FAILED);
+    if (config_read(&config, argc, argv, error, sizeof error) < 0)
+        return fail(info.name, error, EXIT_BAD_SETTING);
+    switch (config.action) {
+    case CONFIG_HELP:
+        return print_help(&info);
+    case CONFIG_VERSION:
+        return print_version(&info);
+    case CONFIG_HEALTHCHECK:
+        return probe_readiness(&config, error, sizeof error) == 0
+                   ? EXIT_STOPPED
+                   : fail(info.name, error, EXIT_FAILED);
+    default:
+        return serve(&config, &info);
+    }
+}

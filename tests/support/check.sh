@@ -1,0 +1,49 @@
+# shellcheck shell=sh
+# For test scripts: runs functions as tests and sums up as cmocka does. To be sourced.
+
+# skip WHY: ends the test that runs as skipped.
+skip() {
+    echo "skipped: $1"
+    exit 77
+}
+
+# fail WHY: ends the test that runs as failed.
+fail() {
+    echo "FAILED: $1"
+    exit 1
+}
+
+# expect_equal ACTUAL EXPECTED
+expect_equal() {
+    [ "$1" = "$2" ] || fail "got:
+$1
+expected:
+$2"
+}
+
+# run_tests FUNCTION...: each in a shell and an empty folder ($scratch) of its own. Returns 0 when none
+# failed.
+run_tests() {
+    passed=0 failed=0 skipped=0
+    for test; do
+        scratch=$(mktemp -d)
+        echo "[ RUN      ] $test"
+        set +e # after "||" the shell would not heed "set -e" within the test
+        (
+            set -e
+            "$test"
+        )
+        status=$?
+        set -e
+        rm -rf "$scratch"
+        case $status in
+        0) passed=$((passed + 1)) && echo "[       OK ] $test" ;;
+        77) skipped=$((skipped + 1)) && echo "[  SKIPPED ] $test" ;;
+        *) failed=$((failed + 1)) && echo "[  FAILED  ] $test" ;;
+        esac
+    done
+    echo "[  PASSED  ] $passed test(s)."
+    [ "$skipped" = 0 ] || echo "[  SKIPPED ] $skipped test(s)."
+    [ "$failed" = 0 ] || echo "[  FAILED  ] $failed test(s)."
+    [ "$failed" = 0 ]
+}

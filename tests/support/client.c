@@ -1,0 +1,177 @@
+#include "client.h"
+
+#include "test.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "connections.h"
+
+enum { ANSWER_MAX = 64 * 1024 };
+
+int client_connect(uint16_t port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int on = 1;
+    const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_true(client >= 0);
+    if (connect(client, (const struct sockaddr *)&address, sizeof address) != 0)
+        fail_msg("cannot connect to port %u: %s", (unsigned)port, strerror(errno));
+    assert_int_equal(setsockopt(client, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on), 0);
+    return client;
+}
+
+void client_send(int socket, const char *bytes, size_t length)
+{
+    while (length > 0) {
+        const ssize_t n = send(socket, bytes, length, MSG_NOSIGNAL);
+
+        assert_true(n > 0);
+        bytes += n;
+        length -= (size_t)n;
+    }
+}
+
+void client_send_text(int socket, const char *text)
+{
+    client_send(socket, text, strlen(text));
+}
+
+/* Reads at most `size` bytes, when there are some. Returns 0 at the end of the connection, however
+ * it ended. */
+static size_t receive_some(int socket, char *bytes, size_t size)
+{
+    struct pollfd ready = {.fd = socket, .events = POLLIN};
+    ssize_t n = 0;
+
+    if (poll(&ready, 1, PATIENCE) != 1)
+        fail_msg("no answer comes");
+    n = recv(socket, bytes, size, 0);
+    return n > 0 ? (size_t)n : 0;
+}
+
+/* Replaces the value of Date, after a look at its form (RFC 9110, section 5.6.7). */
+static void replace_date(char *answer)
+{
+    static const char form[] = "Aaa, 00 Aaa 0000 00:00:00 GMT\r\n";
+    char *date = strstr(answer, "\r\nDate: ");
+
+    if (date == NULL)
+        return;
+    date += strlen("\r\nDate: ");
+    for (size_t i = 0; i < sizeof form - 1; i++) {
+        const bool is_digit = date[i] >= '0' && date[i] <= '9';
+
+        if (form[i] == '0' ? !is_digit : form[i] < 'A' && date[i] != form[i])
+            fail_msg("not a date: %s", date);
+    }
+    memcpy(date, "DATE", 4);
+    memmove(date + 4, date + strlen(form) - 2, strlen(date + strlen(form) - 2) + 1);
+}
+
+/* How many bytes the answer has when it is complete; 0 while that is not known. */
+static size_t expected_length(const char *answer, bool has_no_body)
+{
+    const char *end = strstr(answer, "\r\n\r\n");
+    const char *length = strstr(answer, "\r\nContent-Length: ");
+    size_t head = 0;
+
+    if (end == NULL)
+        return 0;
+    head = (size_t)(end - answer) + 4;
+    if (has_no_body || length == NULL || length > end)
+        return head;
+    return head + strtoul(length + strlen("\r\nContent-Length: "), NULL, 10);
+}
+
+char *client_receive(int socket, bool has_no_body)
+{
+    char *answer = calloc(1, ANSWER_MAX);
+    size_t used = 0;
+
+    assert_non_null(answer);
+    for (;;) {
+        const size_t wanted = expected_length(answer, has_no_body);
+        /* Not a byte more than this answer: the next one may follow. */
+        const size_t size = wanted == 0 ? 1 : wanted - used;
+        size_t n = 0;
+
+        if (wanted > 0 && used == wanted)
+            break;
+        n = receive_some(socket, answer + used, size);
+        if (n == 0)
+            fail_msg("the connection ended within an answer: %s", answer);
+        used += n;
+        assert_true(used < ANSWER_MAX - 1);
+    }
+    replace_date(answer);
+    return answer;
+}
+
+void client_expect(int socket, const char *request, const char *expected)
+{
+    char *answer = NULL;
+
+    client_send_text(socket, request);
+    answer = client_receive(socket, strncmp(request, "HEAD ", 5) == 0);
+    assert_string_equal(answer, expected);
+    free(answer);
+}
+
+char *client_print_answer(const struct client_answer *answer)
+{
+    char *text = calloc(1, ANSWER_MAX);
+    FILE *stream = NULL;
+
+    assert_non_null(text);
+    stream = fmemopen(text, ANSWER_MAX, "w");
+    assert_non_null(stream);
+    (void)fprintf(stream, "HTTP/1.1 %s\r\nDate: DATE\r\n", answer->status);
+    if (answer->close)
+        (void)fprintf(stream, "Connection: close\r\n");
+    if (answer->type != NULL)
+        (void)fprintf(stream, "Content-Type: %s\r\n", answer->type);
+    (void)fprintf(stream, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
+    if (answer->allow != NULL)
+        (void)fprintf(stream, "Allow: %s\r\n", answer->allow);
+    if (answer->body != NULL)
+        (void)fprintf(stream, "Content-Length: %zu\r\n", strlen(answer->body));
+    (void)fprintf(stream, "\r\n%s", answer->body == NULL || answer->is_head ? "" : answer->body);
+    assert_int_equal(fclose(stream), 0);
+    return text;
+}
+
+void client_expect_answer(int socket, const char *request, const struct client_answer *answer)
+{
+    char *text = client_print_answer(answer);
+
+    client_expect(socket, request, text);
+    if (answer->close)
+        client_expect_closed(socket);
+    free(text);
+}
+
+void client_expect_closed(int socket)
+{
+    char byte = 0;
+
+    if (receive_some(socket, &byte, 1) != 0)
+        fail_msg("a byte comes where the connection should end: 0x%02x", (unsigned char)byte);
+}
+
+bool client_is_quiet(int socket)
+{
+    struct pollfd ready = {.fd = socket, .events = POLLIN};
+
+    return poll(&ready, 1, 0) == 0;
+}

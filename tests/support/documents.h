@@ -1,0 +1,48 @@
+/* The bodies that the server answers, written out a second time, so that no change goes unnoticed.
+ */
+#ifndef VERSIOND_DOCUMENTS_H
+#define VERSIOND_DOCUMENTS_H
+
+#define TYPE_JSON "application/json"
+#define TYPE_PROBLEM "application/problem+json"
+
+#define ALLOW_READ "GET, HEAD, OPTIONS"
+
+#define DOCUMENT_OK "{\"status\":\"ok\"}\n"
+#define DOCUMENT_READY "{\"status\":\"ready\"}\n"
+#define DOCUMENT_DRAINING "{\"status\":\"draining\"}\n"
+
+#define DOCUMENT_PROBLEM(status, title, detail)                                                    \
+    "{\"type\":\"about:blank\",\"title\":\"" title "\",\"status\":" #status                        \
+    ",\"detail\":\"" detail "\"}\n"
+
+#define DOCUMENT_BAD_TARGET                                                                        \
+    DOCUMENT_PROBLEM(400, "Bad Request",                                                           \
+                     "The request target has a form or a byte that is not allowed (RFC 9112, "     \
+                     "section 3.2).")
+#define DOCUMENT_BAD_HOST                                                                          \
+    DOCUMENT_PROBLEM(400, "Bad Request",                                                           \
+                     "A request has exactly one Host field: a name or an address, and at most "    \
+                     "one port (RFC 9112, section 3.2).")
+#define DOCUMENT_BAD_FIELD                                                                         \
+    DOCUMENT_PROBLEM(400, "Bad Request",                                                           \
+                     "A field has a byte that is not allowed (RFC 9110, section 5.5).")
+#define DOCUMENT_BODY                                                                              \
+    DOCUMENT_PROBLEM(413, "Content Too Large", "No request takes content here: send none.")
+#define DOCUMENT_NOT_FOUND                                                                         \
+    DOCUMENT_PROBLEM(404, "Not Found",                                                             \
+                     "Nothing is served at this path. There are /version, /__version__, "          \
+                     "/healthz, /readyz.")
+#define DOCUMENT_NOT_ALLOWED                                                                       \
+    DOCUMENT_PROBLEM(405, "Method Not Allowed", "This path takes GET, HEAD, OPTIONS.")
+#define DOCUMENT_NOT_IMPLEMENTED                                                                   \
+    DOCUMENT_PROBLEM(501, "Not Implemented",                                                       \
+                     "This server knows no such method; methods are upper case.")
+
+/* What the server says when libmicrohttpd refuses a request by itself. */
+#define DOCUMENT_REFUSED                                                                           \
+    "{\"type\":\"about:blank\",\"title\":\"Request refused\",\"detail\":\"The request is "         \
+    "malformed, larger than this server takes, or of a kind that it does not take; the status "    \
+    "says which.\"}\n"
+
+#endif

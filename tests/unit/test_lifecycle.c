@@ -1,0 +1,451 @@
+/* wraps: server_drain server_stop_accepting server_close_idle */
+/* wraps: monotonic_milliseconds sigwaitinfo sigtimedwait */
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "connections.h"
+#include "lifecycle.h"
+
+/* The tests run on a clock of their own, which waiting moves on. It starts at START; all times in
+ * the tests count from there. */
+enum { START = 123456789, GRACE = 250 };
+static int64_t now;
+
+/* What happens while lifecycle_run() waits. */
+static struct {
+    int signal; /* 0: none */
+    int64_t signal_comes;
+    size_t connections;
+    int64_t connections_end;
+    int64_t look_takes;     /* at the connections */
+    unsigned interruptions; /* of the first wait, as SIGSTOP and SIGCONT make them */
+    unsigned interruptions_of_delay;
+} script;
+
+static char
+    trace[1024]; /* what was called and when; of looks at the connections the first of a kind */
+static int64_t last_look;
+
+void __wrap_server_drain(struct server *server);
+void __wrap_server_stop_accepting(struct server *server);
+size_t __wrap_server_close_idle(struct server *server, int64_t accepted);
+int64_t __wrap_monotonic_milliseconds(void);
+int __real_sigwaitinfo(const sigset_t *set, siginfo_t *info);
+int __wrap_sigwaitinfo(const sigset_t *set, siginfo_t *info);
+int __real_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
+int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
+
+/* Nothing looks into the server. */
+static struct server *some_server(void)
+{
+    static char place;
+
+    return (struct server *)(void *)&place;
+}
+
+/* Adds a line to the trace, unless it is there already: with any time when `is_look`. */
+static void note(const struct server *server, const char *what, bool is_look)
+{
+    char line[64];
+
+    assert_ptr_equal(server, some_server());
+    if (is_look && strstr(trace, what) != NULL)
+        return;
+    (void)snprintf(line, sizeof line, "%s at %" PRId64 "\n", what, now - START);
+    assert_true(strlen(trace) + strlen(line) < sizeof trace);
+    (void)strncat(trace, line, sizeof trace - strlen(trace) - 1);
+}
+
+void __wrap_server_drain(struct server *server)
+{
+    note(server, "drain", false);
+}
+
+void __wrap_server_stop_accepting(struct server *server)
+{
+    note(server, "stop accepting", false);
+}
+
+size_t __wrap_server_close_idle(struct server *server, int64_t accepted)
+{
+    if (accepted == INT64_MIN)
+        note(server, "count", true);
+    else if (accepted == now - GRACE)
+        note(server, "close idle", true);
+    else
+        fail_msg("closes what was accepted by %" PRId64 " at %" PRId64, accepted - START,
+                 now - START);
+    last_look = now - START;
+    now += script.look_takes;
+    return last_look < script.connections_end ? script.connections : 0;
+}
+
+int64_t __wrap_monotonic_milliseconds(void)
+{
+    return now;
+}
+
+int __wrap_sigwaitinfo(const sigset_t *set, siginfo_t *info)
+{
+    sigset_t pending;
+    bool is_endless = true;
+
+    if (script.interruptions > 0) {
+        script.interruptions--;
+        errno = EINTR;
+        return -1;
+    }
+    assert_int_equal(sigpending(&pending), 0);
+    for (int number = 1; number < NSIG; number++)
+        is_endless = is_endless && !(sigismember(set, number) && sigismember(&pending, number));
+    assert_false(is_endless);
+    return __real_sigwaitinfo(set, info);
+}
+
+/* Moves the clock on by `timeout`, or to the signal of the script, whichever is first. */
+int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
+{
+    static const struct timespec none;
+    const int64_t end = now + timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000;
+    const int number = __real_sigtimedwait(set, info, &none);
+
+    assert_true(timeout->tv_sec >= 0);
+    assert_int_in_range(timeout->tv_nsec, 0, 999999999);
+    if (number > 0)
+        return number;
+    if (script.interruptions_of_delay > 0) {
+        script.interruptions_of_delay--;
+        now += (end - now) / 2;
+        errno = EINTR;
+        return -1;
+    }
+    if (script.signal != 0 && START + script.signal_comes <= end) {
+        if (now < START + script.signal_comes)
+            now = START + script.signal_comes;
+        assert_int_equal(raise(script.signal), 0);
+        script.signal = 0;
+        return __real_sigtimedwait(set, info, &none);
+    }
+    now = end;
+    errno = EAGAIN;
+    return -1;
+}
+
+static const int SIGNALS[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGCHLD};
+
+/* What the process does with its signals, to be restored after each test. */
+static struct {
+    sigset_t mask;
+    struct sigaction actions[COUNT_OF(SIGNALS)];
+} before;
+
+static int save_signals(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(SIGNALS); i++)
+        (void)sigaction(SIGNALS[i], NULL, &before.actions[i]);
+    memset(&script, 0, sizeof script);
+    trace[0] = '\0';
+    now = START;
+    return pthread_sigmask(SIG_SETMASK, NULL, &before.mask);
+}
+
+/* Takes away the signals that are left, and puts everything back. */
+static int restore_signals(void **state)
+{
+    static const struct timespec none;
+    sigset_t set;
+
+    (void)state;
+    sigemptyset(&set);
+    for (size_t i = 0; i < COUNT_OF(SIGNALS); i++)
+        sigaddset(&set, SIGNALS[i]);
+    while (__real_sigtimedwait(&set, NULL, &none) > 0)
+        ;
+    for (size_t i = 0; i < COUNT_OF(SIGNALS); i++)
+        (void)sigaction(SIGNALS[i], &before.actions[i], NULL);
+    return pthread_sigmask(SIG_SETMASK, &before.mask, NULL);
+}
+
+#define DRAINING(signal, delay, timeout)                                                           \
+    "{\"time\":\"TIME\",\"level\":\"info\",\"msg\":\"draining\",\"signal\":\"" signal              \
+    "\",\"drain_delay_ms\":" #delay ",\"shutdown_timeout_ms\":" #timeout "}\n"
+#define INTERRUPTED                                                                                \
+    "{\"time\":\"TIME\",\"level\":\"warn\",\"msg\":\"second signal, leaving at once\"}\n"
+#define TIMED_OUT(count)                                                                           \
+    "{\"time\":\"TIME\",\"level\":\"warn\",\"msg\":\"shutdown timeout, closing connections\","     \
+    "\"connections\":" #count "}\n"
+
+/* Replaces the time of each line by TIME. */
+static void replace_times(char *text)
+{
+    static const char head[] = "{\"time\":\"";
+    static const char form[] = "2026-11-22T09:00:00.000Z";
+
+    for (char *at = strstr(text, head); at != NULL; at = strstr(at, head)) {
+        at += strlen(head);
+        assert_true(strlen(at) > strlen(form));
+        memcpy(at, "TIME", 4);
+        memmove(at + 4, at + strlen(form), strlen(at + strlen(form)) + 1);
+    }
+}
+
+/* Runs with these settings, the first signal being there already, and checks what is returned,
+ * called and logged. */
+static void expect_run(uint32_t drain_delay, uint32_t shutdown_timeout, int result,
+                       const char *calls, const char *lines)
+{
+    const struct config config = {.drain_delay = drain_delay, .shutdown_timeout = shutdown_timeout};
+    const int file = memfd_create("log", MFD_CLOEXEC);
+    char text[2048] = "";
+    struct log log;
+
+    assert_true(file >= 0);
+    log_init(&log, file, LOG_FORMAT_JSON, LOG_DEBUG);
+    assert_int_equal(lifecycle_run(some_server(), &config, &log), result);
+    assert_true(pread(file, text, sizeof text - 1, 0) >= 0);
+    (void)close(file);
+    replace_times(text);
+    assert_string_equal(text, lines);
+    assert_string_equal(trace, calls);
+}
+
+static void begin(int signal)
+{
+    lifecycle_block_signals();
+    assert_int_equal(raise(signal), 0);
+}
+
+static void block_signals_blocks_those_that_stop_and_no_others(void **state)
+{
+    sigset_t mask;
+
+    (void)state;
+    lifecycle_block_signals();
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &mask), 0);
+    for (int number = 1; number < NSIG; number++) {
+        const bool stops = number == SIGTERM || number == SIGINT || number == SIGHUP;
+        const bool is_blocked = sigismember(&mask, number) == 1;
+
+        if (is_blocked != (stops || sigismember(&before.mask, number) == 1))
+            fail_msg("signal %d is %sblocked", number, is_blocked ? "" : "not ");
+    }
+}
+
+static void block_signals_ignores_broken_pipes_and_children(void **state)
+{
+    struct sigaction action;
+
+    (void)state;
+    lifecycle_block_signals();
+    assert_int_equal(sigaction(SIGPIPE, NULL, &action), 0);
+    assert_ptr_equal(action.sa_handler, SIG_IGN);
+    assert_int_equal(sigaction(SIGCHLD, NULL, &action), 0);
+    assert_ptr_equal(action.sa_handler, SIG_IGN);
+}
+
+static void signal_stops_in_order_and_is_named(void **state)
+{
+    static const struct {
+        int signal;
+        const char *lines;
+    } rows[] = {
+        {SIGTERM, DRAINING("SIGTERM", 0, 8000)},
+        {SIGINT, DRAINING("SIGINT", 0, 8000)},
+        {SIGHUP, DRAINING("SIGHUP", 0, 8000)},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        trace[0] = '\0';
+        now = START;
+        begin(rows[i].signal);
+        expect_run(0, 8000, 0, "drain at 0\nstop accepting at 0\ncount at 0\n", rows[i].lines);
+    }
+}
+
+static void signal_that_was_ignored_stays_ignored(void **state)
+{
+    (void)state;
+    (void)signal(SIGHUP, SIG_IGN); /* as nohup(1) does */
+    begin(SIGHUP);
+    begin(SIGTERM);
+    script.signal = SIGHUP;
+    script.signal_comes = 50;
+    expect_run(100, 8000, 0, "drain at 0\nstop accepting at 100\ncount at 100\n",
+               DRAINING("SIGTERM", 100, 8000));
+}
+
+static void waiting_for_the_first_signal_goes_on_after_interruptions(void **state)
+{
+    (void)state;
+    begin(SIGTERM);
+    script.interruptions = 2;
+    expect_run(0, 8000, 0, "drain at 0\nstop accepting at 0\ncount at 0\n",
+               DRAINING("SIGTERM", 0, 8000));
+    assert_uint_equal(script.interruptions, 0);
+}
+
+static void drain_delay_is_kept(void **state)
+{
+    (void)state;
+    begin(SIGTERM);
+    expect_run(1500, 8000, 0, "drain at 0\nstop accepting at 1500\nclose idle at 1500\n",
+               DRAINING("SIGTERM", 1500, 8000));
+}
+
+static void drain_delay_is_kept_through_interruptions(void **state)
+{
+    (void)state;
+    begin(SIGTERM);
+    script.interruptions_of_delay = 3;
+    expect_run(1500, 8000, 0, "drain at 0\nstop accepting at 1500\nclose idle at 1500\n",
+               DRAINING("SIGTERM", 1500, 8000));
+    assert_uint_equal(script.interruptions_of_delay, 0);
+}
+
+static void second_signal_in_the_drain_delay_leaves_at_once(void **state)
+{
+    (void)state;
+    begin(SIGTERM);
+    script.signal = SIGINT;
+    script.signal_comes = 400;
+    script.connections = 3;
+    script.connections_end = INT64_MAX;
+    expect_run(1500, 8000, 1, "drain at 0\n", DRAINING("SIGTERM", 1500, 8000) INTERRUPTED);
+    assert_int_equal(now - START, 400);
+}
+
+static void second_signal_that_is_there_already_leaves_at_once(void **state)
+{
+    (void)state;
+    begin(SIGTERM);
+    begin(SIGINT);
+    expect_run(0, 8000, 1, "drain at 0\n", DRAINING("SIGINT", 0, 8000) INTERRUPTED);
+    assert_int_equal(now - START, 0);
+}
+
+static void second_signal_while_connections_are_open_leaves_at_once(void **state)
+{
+    (void)state;
+    begin(SIGTERM);
+    script.signal = SIGTERM;
+    script.signal_comes = 5432;
+    script.connections = 3;
+    script.connections_end = INT64_MAX;
+    expect_run(0, 8000, 1, "drain at 0\nstop accepting at 0\ncount at 0\nclose idle at 250\n",
+               DRAINING("SIGTERM", 0, 8000) INTERRUPTED);
+    assert_int_equal(now - START, 5432);
+}
+
+static void second_signal_is_seen_also_when_time_has_run_out(void **state)
+{
+    (void)state;
+    begin(SIGTERM);
+    script.signal = SIGINT;
+    script.signal_comes = 8001;
+    script.connections = 3;
+    script.connections_end = INT64_MAX;
+    script.look_takes = 11000;
+    expect_run(0, 8000, 1, "drain at 0\nstop accepting at 0\ncount at 0\n",
+               DRAINING("SIGTERM", 0, 8000) INTERRUPTED);
+}
+
+static void connections_that_end_in_time_end_the_wait(void **state)
+{
+    (void)state;
+    begin(SIGTERM);
+    script.connections = 3;
+    script.connections_end = 4321;
+    expect_run(1000, 8000, 0, "drain at 0\nstop accepting at 1000\nclose idle at 1000\n",
+               DRAINING("SIGTERM", 1000, 8000));
+    assert_int_in_range(now - START, 4321, 4321 + 20); /* soon */
+}
+
+static void connections_that_stay_are_logged_when_time_is_up(void **state)
+{
+    static const struct {
+        uint32_t delay;
+        uint32_t timeout;
+        const char *calls;
+        const char *lines;
+    } rows[] = {
+        {0, 0, "drain at 0\nstop accepting at 0\ncount at 0\n",
+         DRAINING("SIGTERM", 0, 0) TIMED_OUT(3)},
+        {0, 8000, "drain at 0\nstop accepting at 0\ncount at 0\nclose idle at 250\n",
+         DRAINING("SIGTERM", 0, 8000) TIMED_OUT(3)},
+        {100, 8003, "drain at 0\nstop accepting at 100\ncount at 100\nclose idle at 250\n",
+         DRAINING("SIGTERM", 100, 8003) TIMED_OUT(3)},
+        {249, 251, "drain at 0\nstop accepting at 249\ncount at 249\nclose idle at 259\n",
+         DRAINING("SIGTERM", 249, 251) TIMED_OUT(3)},
+        {250, 1, "drain at 0\nstop accepting at 250\nclose idle at 250\n",
+         DRAINING("SIGTERM", 250, 1) TIMED_OUT(3)},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        trace[0] = '\0';
+        now = START;
+        begin(SIGTERM);
+        script.connections = 3;
+        script.connections_end = INT64_MAX;
+        expect_run(rows[i].delay, rows[i].timeout, 0, rows[i].calls, rows[i].lines);
+        assert_int_equal(now - START, rows[i].delay + rows[i].timeout);
+        assert_int_equal(last_look, now - START);
+    }
+}
+
+static void connections_that_end_with_the_time_are_not_logged(void **state)
+{
+    (void)state;
+    begin(SIGTERM);
+    script.connections = 1;
+    script.connections_end = 8000;
+    expect_run(0, 8000, 0, "drain at 0\nstop accepting at 0\ncount at 0\nclose idle at 250\n",
+               DRAINING("SIGTERM", 0, 8000));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(block_signals_blocks_those_that_stop_and_no_others,
+                                        save_signals, restore_signals),
+        cmocka_unit_test_setup_teardown(block_signals_ignores_broken_pipes_and_children,
+                                        save_signals, restore_signals),
+        cmocka_unit_test_setup_teardown(signal_stops_in_order_and_is_named, save_signals,
+                                        restore_signals),
+        cmocka_unit_test_setup_teardown(signal_that_was_ignored_stays_ignored, save_signals,
+                                        restore_signals),
+        cmocka_unit_test_setup_teardown(waiting_for_the_first_signal_goes_on_after_interruptions,
+                                        save_signals, restore_signals),
+        cmocka_unit_test_setup_teardown(drain_delay_is_kept, save_signals, restore_signals),
+        cmocka_unit_test_setup_teardown(drain_delay_is_kept_through_interruptions, save_signals,
+                                        restore_signals),
+        cmocka_unit_test_setup_teardown(second_signal_in_the_drain_delay_leaves_at_once,
+                                        save_signals, restore_signals),
+        cmocka_unit_test_setup_teardown(second_signal_that_is_there_already_leaves_at_once,
+                                        save_signals, restore_signals),
+        cmocka_unit_test_setup_teardown(second_signal_while_connections_are_open_leaves_at_once,
+                                        save_signals, restore_signals),
+        cmocka_unit_test_setup_teardown(second_signal_is_seen_also_when_time_has_run_out,
+                                        save_signals, restore_signals),
+        cmocka_unit_test_setup_teardown(connections_that_end_in_time_end_the_wait, save_signals,
+                                        restore_signals),
+        cmocka_unit_test_setup_teardown(connections_that_stay_are_logged_when_time_is_up,
+                                        save_signals, restore_signals),
+        cmocka_unit_test_setup_teardown(connections_that_end_with_the_time_are_not_logged,
+                                        save_signals, restore_signals),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,679 @@
+/* wraps: open build_info_check lifecycle_block_signals resources_open_files resources_cpus */
+/* wraps: handlers_create handlers_free listener_open server_start getsockname lifecycle_run */
+/* wraps: server_stop probe_readiness */
+/* The program's main() becomes a function like others. It comes first: cmocka has a fail() too. */
+int versiond_main(int argc, char *argv[]);
+#define main versiond_main
+#include "../../src/main.c" /* NOLINT(bugprone-suspicious-include) */
+#undef main
+
+#include "test.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio_ext.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+
+/* What the wrapped functions return, and the calls of them, a line each. */
+static struct {
+    int open_error;
+    const char *build_info_error;
+    unsigned files;
+    unsigned cpus;
+    bool has_handlers;
+    int listener; /* or a negative errno */
+    bool has_name;
+    bool has_server;
+    int run;
+    const char *probe_error;
+} calls;
+static char trace[1024];
+
+enum { LISTENER = 1234 };
+
+int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...);
+bool __wrap_build_info_check(const struct build_info *info, char *error, size_t size);
+void __wrap_lifecycle_block_signals(void);
+unsigned __wrap_resources_open_files(void);
+unsigned __wrap_resources_cpus(const char *root, const char *self);
+struct handlers *__wrap_handlers_create(const struct build_info *info, const char *base_path);
+void __wrap_handlers_free(struct handlers *handlers);
+int __wrap_listener_open(const char *address, uint16_t port);
+struct server *__wrap_server_start(const struct server_parts *parts);
+int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *size);
+int __wrap_lifecycle_run(struct server *server, const struct config *config, struct log *log);
+void __wrap_server_stop(struct server *server);
+int __wrap_probe_readiness(const struct config *config, char *error, size_t size);
+
+/* Adds a line to the trace. */
+__attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
+{
+    const size_t used = strlen(trace);
+    va_list list;
+
+    va_start(list, format);
+    (void)vsnprintf(trace + used, sizeof trace - used, format, list);
+    va_end(list);
+}
+
+/* Nothing looks into these. */
+static struct handlers *some_handlers(void)
+{
+    static char place;
+
+    return (struct handlers *)(void *)&place;
+}
+
+static struct server *some_server(void)
+{
+    static char place;
+
+    return (struct server *)(void *)&place;
+}
+
+static const char *or_none(const char *text)
+{
+    return text == NULL ? "none" : text;
+}
+
+/* The program opens nothing with a mode. */
+int __wrap_open(const char *path, int flags, ...)
+{
+    if (calls.open_error == 0)
+        return __real_open(path, flags);
+    errno = calls.open_error;
+    return -1;
+}
+
+bool __wrap_build_info_check(const struct build_info *info, char *error, size_t size)
+{
+    assert_string_equal(info->name, NAME);
+    if (calls.build_info_error != NULL)
+        (void)snprintf(error, size, "%s", calls.build_info_error);
+    return calls.build_info_error == NULL;
+}
+
+void __wrap_lifecycle_block_signals(void)
+{
+    note("block signals\n");
+}
+
+unsigned __wrap_resources_open_files(void)
+{
+    return calls.files;
+}
+
+unsigned __wrap_resources_cpus(const char *root, const char *self)
+{
+    assert_string_equal(root, "/sys/fs/cgroup");
+    assert_string_equal(self, "/proc/self/cgroup");
+    return calls.cpus;
+}
+
+struct handlers *__wrap_handlers_create(const struct build_info *info, const char *base_path)
+{
+    note("create handlers of %s, base path %s\n", info->name, or_none(base_path));
+    return calls.has_handlers ? some_handlers() : NULL;
+}
+
+void __wrap_handlers_free(struct handlers *handlers)
+{
+    assert_ptr_equal(handlers, some_handlers());
+    note("free handlers\n");
+}
+
+int __wrap_listener_open(const char *address, uint16_t port)
+{
+    note("listen at %s, port %u\n", or_none(address), (unsigned)port);
+    return calls.listener;
+}
+
+struct server *__wrap_server_start(const struct server_parts *parts)
+{
+    assert_ptr_equal(parts->handlers, some_handlers());
+    assert_int_equal(parts->listener, LISTENER);
+    assert_int_equal(parts->log->descriptor, STDERR_FILENO);
+    note("start %u threads for %u connections\n", (unsigned)parts->config->threads,
+         (unsigned)parts->config->max_connections);
+    return calls.has_server ? some_server() : NULL;
+}
+
+int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *size)
+{
+    const struct sockaddr_in name = {
+        .sin_family = AF_INET, .sin_port = htons(4242), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    assert_int_equal(fd, LISTENER);
+    assert_true(*size >= sizeof name);
+    if (!calls.has_name)
+        return -1;
+    memcpy(address, &name, sizeof name);
+    return 0;
+}
+
+int __wrap_lifecycle_run(struct server *server, const struct config *config, struct log *log)
+{
+    assert_ptr_equal(server, some_server());
+    note("run, drain delay %u\n", (unsigned)config->drain_delay);
+    log_write(log, LOG_DEBUG, "running", NULL, 0);
+    return calls.run;
+}
+
+void __wrap_server_stop(struct server *server)
+{
+    assert_ptr_equal(server, some_server());
+    note("stop\n");
+}
+
+int __wrap_probe_readiness(const struct config *config, char *error, size_t size)
+{
+    note("probe port %u\n", (unsigned)config->port);
+    if (calls.probe_error == NULL)
+        return 0;
+    (void)snprintf(error, size, "%s", calls.probe_error);
+    return -1;
+}
+
+/* Everything goes well, and no setting comes from the environment. */
+static int set_up(void **state)
+{
+    static const char *const variables[] = {"ADDRESS",
+                                            "PORT",
+                                            "THREADS",
+                                            "MAX_CONNECTIONS",
+                                            "MAX_CONNECTIONS_PER_IP",
+                                            "DRAIN_DELAY",
+                                            "SHUTDOWN_TIMEOUT",
+                                            "BASE_PATH",
+                                            "ACCESS_LOG",
+                                            "LOG_FORMAT",
+                                            "LOG_LEVEL"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(variables); i++)
+        (void)unsetenv(variables[i]);
+    memset(&calls, 0, sizeof calls);
+    calls.files = 1024;
+    calls.cpus = 2;
+    calls.has_handlers = true;
+    calls.listener = LISTENER;
+    calls.has_name = true;
+    calls.has_server = true;
+    trace[0] = '\0';
+    return 0;
+}
+
+enum { ARGUMENTS_MAX = 8 };
+
+/* What a run of the program left behind. */
+struct outcome {
+    int status;
+    char out[16384];
+    char err[2048];
+};
+
+static int redirect(int descriptor, int file)
+{
+    const int saved = dup(descriptor);
+
+    assert_true(saved >= 0);
+    assert_int_equal(dup2(file, descriptor), descriptor);
+    return saved;
+}
+
+static void restore(int descriptor, int saved)
+{
+    (void)dup2(saved, descriptor);
+    (void)close(saved);
+}
+
+/* Reads a file from its begin, and closes it. */
+static void read_all(int file, char *text, size_t size)
+{
+    const ssize_t n = pread(file, text, size - 1, 0);
+
+    text[n > 0 ? n : 0] = '\0';
+    (void)close(file);
+}
+
+/* Replaces the time of each line by TIME. */
+static void replace_times(char *text)
+{
+    static const char head[] = "{\"time\":\"";
+    static const char form[] = "2026-11-22T09:00:00.000Z";
+
+    for (char *at = strstr(text, head); at != NULL; at = strstr(at, head)) {
+        at += strlen(head);
+        assert_true(strlen(at) > strlen(form));
+        memcpy(at, "TIME", 4);
+        memmove(at + 4, at + strlen(form), strlen(at + strlen(form)) + 1);
+    }
+}
+
+static int call_main(const char *const *arguments)
+{
+    char *argv[ARGUMENTS_MAX + 2] = {(char *)(uintptr_t) "program"};
+    int argc = 1;
+
+    for (; arguments != NULL && *arguments != NULL; arguments++) {
+        assert_true(argc <= ARGUMENTS_MAX);
+        argv[argc++] = (char *)(uintptr_t)*arguments;
+    }
+    return versiond_main(argc, argv);
+}
+
+/* Runs the program with `arguments` (NULL at the end), its stdout going to `out`. */
+static void run_to(struct outcome *outcome, const char *const *arguments, int out)
+{
+    const int err = memfd_create("stderr", MFD_CLOEXEC);
+    int saved_out = -1;
+    int saved_err = -1;
+
+    assert_true(out >= 0 && err >= 0);
+    (void)fflush(stdout);
+    (void)fflush(stderr);
+    saved_out = redirect(STDOUT_FILENO, out);
+    saved_err = redirect(STDERR_FILENO, err);
+    outcome->status = call_main(arguments);
+    (void)fflush(stderr);
+    restore(STDERR_FILENO, saved_err);
+    restore(STDOUT_FILENO, saved_out);
+    __fpurge(stdout); /* what could not be written would come out later */
+    clearerr(stdout);
+    read_all(out, outcome->out, sizeof outcome->out);
+    read_all(err, outcome->err, sizeof outcome->err);
+    replace_times(outcome->err);
+}
+
+/* Runs the program, and compares all that it does. */
+static void expect_run(const char *const *arguments, int status, const char *out, const char *err)
+{
+    static struct outcome outcome;
+
+    run_to(&outcome, arguments, memfd_create("stdout", MFD_CLOEXEC));
+    assert_string_equal(outcome.err, err);
+    assert_string_equal(outcome.out, out);
+    assert_int_equal(outcome.status, status);
+}
+
+#define LINE(level, rest) "{\"time\":\"TIME\",\"level\":\"" level "\",\"msg\":\"" rest "}\n"
+#define LISTENING(address, port, threads, connections)                                             \
+    LINE("info", "listening\",\"address\":\"" address "\",\"port\":" #port                         \
+                 ",\"threads\":" #threads ",\"max_connections\":" #connections                     \
+                 ",\"version\":\"" VERSION "\",\"commit\":\"" COMMIT "\"")
+#define STOPPED LINE("info", "stopped\"")
+#define TOO_FEW(limit, threads, connections)                                                       \
+    LINE("error", "the limit of open files is too low\",\"limit\":" #limit                         \
+                  ",\"threads\":" #threads ",\"max_connections\":" #connections)
+
+static void service_starts_and_stops_in_order(void **state)
+{
+    (void)state;
+    expect_run(NULL, 0, "", LISTENING("127.0.0.1", 4242, 2, 1004) STOPPED);
+    assert_string_equal(trace, "block signals\n"
+                               "create handlers of " NAME ", base path none\n"
+                               "listen at none, port 5000\n"
+                               "start 2 threads for 1004 connections\n"
+                               "run, drain delay 0\n"
+                               "stop\n"
+                               "free handlers\n");
+}
+
+static void service_passes_its_settings_on(void **state)
+{
+    static const char *const arguments[] = {
+        "--address=::1",       "--port=80",         "--threads=3",       "--max-connections=70",
+        "--base-path=/prefix", "--drain-delay=5ms", "--log-level=debug", NULL};
+
+    (void)state;
+    expect_run(arguments, 0, "",
+               LISTENING("127.0.0.1", 4242, 3, 70) LINE("debug", "running\"") STOPPED);
+    assert_string_equal(trace, "block signals\n"
+                               "create handlers of " NAME ", base path /prefix\n"
+                               "listen at ::1, port 80\n"
+                               "start 3 threads for 70 connections\n"
+                               "run, drain delay 5\n"
+                               "stop\n"
+                               "free handlers\n");
+}
+
+static void service_logs_in_the_format_that_is_set(void **state)
+{
+    static const char *const arguments[] = {"--log-format=text", NULL};
+    static struct outcome outcome;
+    const char *message = NULL;
+
+    (void)state;
+    calls.listener = -EACCES;
+    run_to(&outcome, arguments, memfd_create("stdout", MFD_CLOEXEC));
+    message = strchr(outcome.err, ' '); /* behind the time */
+    assert_non_null(message);
+    assert_string_equal(message, " error cannot listen address='::' port=5000 error='Permission "
+                                 "denied'\n");
+}
+
+static void service_logs_no_more_than_the_level_that_is_set(void **state)
+{
+    static const char *const arguments[] = {"--log-level=error", NULL};
+
+    (void)state;
+    expect_run(arguments, 0, "", "");
+}
+
+static void service_that_is_interrupted_exits_with_1(void **state)
+{
+    (void)state;
+    calls.run = 1;
+    expect_run(NULL, 1, "", LISTENING("127.0.0.1", 4242, 2, 1004) STOPPED);
+}
+
+static void service_whose_address_cannot_be_told_runs_all_the_same(void **state)
+{
+    (void)state;
+    calls.has_name = false;
+    expect_run(NULL, 0, "", LISTENING("unknown", 0, 2, 1004) STOPPED);
+}
+
+static void service_without_memory_for_answers_fails(void **state)
+{
+    (void)state;
+    calls.has_handlers = false;
+    expect_run(NULL, 1, "",
+               LINE("error", "cannot start\",\"error\":\"no memory for the answers\""));
+    assert_string_equal(trace, "block signals\ncreate handlers of " NAME ", base path none\n");
+}
+
+static void service_that_cannot_listen_says_where_and_why(void **state)
+{
+    static const struct {
+        const char *arguments[3];
+        int error;
+        const char *err;
+        const char *listen;
+    } rows[] = {
+        {{NULL},
+         EADDRINUSE,
+         LINE("error", "cannot listen\",\"address\":\"::\",\"port\":5000,\"error\":\"Address "
+                       "already in use\""),
+         "listen at none, port 5000\n"},
+        {{"--address=192.0.2.1", "--port=81", NULL},
+         EADDRNOTAVAIL,
+         LINE("error", "cannot listen\",\"address\":\"192.0.2.1\",\"port\":81,\"error\":\"Cannot "
+                       "assign requested address\""),
+         "listen at 192.0.2.1, port 81\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char expected[256];
+
+        calls.listener = -rows[i].error;
+        trace[0] = '\0';
+        expect_run(rows[i].arguments, 1, "", rows[i].err);
+        (void)snprintf(expected, sizeof expected,
+                       "block signals\ncreate handlers of " NAME ", base path none\n%s"
+                       "free handlers\n",
+                       rows[i].listen);
+        assert_string_equal(trace, expected);
+    }
+}
+
+static void service_whose_server_does_not_start_fails(void **state)
+{
+    (void)state;
+    calls.has_server = false;
+    expect_run(NULL, 1, "",
+               LINE("error", "cannot start\",\"error\":\"no memory, threads or descriptors for the "
+                             "server\""));
+    assert_string_equal(trace, "block signals\n"
+                               "create handlers of " NAME ", base path none\n"
+                               "listen at none, port 5000\n"
+                               "start 2 threads for 1004 connections\n"
+                               "free handlers\n");
+}
+
+static void numbers_that_are_not_set_follow_from_the_machine(void **state)
+{
+    static const struct {
+        unsigned files;
+        unsigned cpus;
+        const char *arguments[3];
+        const char *start;
+    } rows[] = {
+        {1000000, 4, {NULL}, "start 4 threads for 10000 connections\n"},
+        {4294967295, 256, {NULL}, "start 256 threads for 10000 connections\n"},
+        {10024, 4, {NULL}, "start 4 threads for 10000 connections\n"},
+        {10023, 4, {NULL}, "start 4 threads for 9999 connections\n"},
+        {22, 2, {NULL}, "start 2 threads for 2 connections\n"},
+        {1024, 2, {"-t8", NULL}, "start 8 threads for 992 connections\n"},
+        {1024, 8, {"--max-connections=3", NULL}, "start 3 threads for 3 connections\n"},
+        {1024, 8, {"--max-connections=8", NULL}, "start 8 threads for 8 connections\n"},
+        {1024, 2, {"-t4", "--max-connections=5", NULL}, "start 4 threads for 5 connections\n"},
+        {1024, 2, {"-t9", "--max-connections=5", NULL}, "start 5 threads for 5 connections\n"},
+        {1024, 2, {"--max-connections=1004", NULL}, "start 2 threads for 1004 connections\n"},
+        {1000, 2, {"-t2", "--max-connections=20", NULL}, "start 2 threads for 20 connections\n"},
+    };
+    static struct outcome outcome;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        calls.files = rows[i].files;
+        calls.cpus = rows[i].cpus;
+        trace[0] = '\0';
+        run_to(&outcome, rows[i].arguments, memfd_create("stdout", MFD_CLOEXEC));
+        if (outcome.status != 0 || strstr(trace, rows[i].start) == NULL)
+            fail_msg("row %zu: exits with %d, calls\n%swrites\n%s", i, outcome.status, trace,
+                     outcome.err);
+    }
+}
+
+static void too_few_open_files_are_an_error(void **state)
+{
+    static const struct {
+        unsigned files;
+        const char *arguments[3];
+        const char *err;
+    } rows[] = {
+        {1024, {"--max-connections=1005", NULL}, TOO_FEW(1024, 2, 1005)},
+        {21, {NULL}, TOO_FEW(21, 2, 1)}, /* a connection for two threads */
+        {20, {NULL}, TOO_FEW(20, 2, 0)},
+        {1, {NULL}, TOO_FEW(1, 2, 0)},
+        {1, {"--max-connections=1", NULL}, TOO_FEW(1, 1, 1)},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        calls.files = rows[i].files;
+        trace[0] = '\0';
+        expect_run(rows[i].arguments, 1, "", rows[i].err);
+        assert_string_equal(trace, "block signals\n");
+    }
+}
+
+static void version_goes_to_stdout(void **state)
+{
+    static const char *const arguments[] = {"--version", NULL};
+
+    (void)state;
+    expect_run(arguments, 0, NAME " " VERSION "\ncommit " COMMIT ", " BUILD_DATE "\n", "");
+    assert_string_equal(trace, "");
+}
+
+static void help_goes_to_stdout(void **state)
+{
+    static const char *const arguments[] = {"--help", NULL};
+    char expected[sizeof((struct outcome *)NULL)->out];
+    const int file = memfd_create("help", MFD_CLOEXEC);
+    FILE *stream = fdopen(dup(file), "w");
+
+    (void)state;
+    assert_non_null(stream);
+    config_print_help(stream, NAME);
+    assert_int_equal(fclose(stream), 0);
+    read_all(file, expected, sizeof expected);
+    expect_run(arguments, 0, expected, "");
+    assert_string_equal(trace, "");
+}
+
+static void stdout_that_cannot_be_written_is_an_error(void **state)
+{
+    static const char *const rows[][2] = {{"--version", NULL}, {"--help", NULL}};
+    static struct outcome outcome;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        run_to(&outcome, rows[i], __real_open("/dev/full", O_WRONLY | O_CLOEXEC));
+        assert_int_equal(outcome.status, 1);
+        assert_string_equal(outcome.err, NAME ": cannot write to stdout\n");
+    }
+}
+
+/* Has a write to stdout fail, as a full disk does for a while; the stream remembers it. */
+static void spoil_stdout(void)
+{
+    const int full = __real_open("/dev/full", O_WRONLY | O_CLOEXEC);
+    int saved = -1;
+
+    (void)fflush(stdout);
+    saved = redirect(STDOUT_FILENO, full);
+    (void)putchar('x');
+    assert_int_equal(fflush(stdout), EOF);
+    __fpurge(stdout);
+    restore(STDOUT_FILENO, saved);
+    (void)close(full);
+}
+
+static void stdout_that_could_not_be_written_for_a_while_is_an_error(void **state)
+{
+    static const char *const arguments[] = {"--version", NULL};
+    static struct outcome outcome;
+
+    (void)state;
+    spoil_stdout();
+    run_to(&outcome, arguments, memfd_create("stdout", MFD_CLOEXEC));
+    assert_int_equal(outcome.status, 1);
+    assert_string_equal(outcome.err, NAME ": cannot write to stdout\n");
+}
+
+static size_t count_descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    assert_non_null(folder);
+    while (readdir(folder) != NULL)
+        count++;
+    (void)closedir(folder);
+    return count;
+}
+
+/* Runs the program with a standard descriptor closed. Returns its exit status. */
+static int run_without(int descriptor, const char *const *arguments)
+{
+    const int saved = dup(descriptor);
+    int status = -1;
+    bool is_open = false;
+
+    (void)fflush(stdout);
+    (void)close(descriptor);
+    status = call_main(arguments);
+    is_open = fcntl(descriptor, F_GETFD) >= 0;
+    restore(descriptor, saved);
+    __fpurge(stdout);
+    clearerr(stdout);
+    if (!is_open)
+        fail_msg("descriptor %d is left closed: a socket would get its number", descriptor);
+    return status;
+}
+
+static void closed_standard_descriptors_are_opened(void **state)
+{
+    static const char *const arguments[] = {"--healthcheck", NULL};
+    const size_t before = count_descriptors();
+
+    (void)state;
+    assert_int_equal(run_without(STDIN_FILENO, arguments), 0);
+    assert_int_equal(run_without(STDOUT_FILENO, arguments), 0);
+    assert_int_equal(run_without(STDERR_FILENO, arguments), 0);
+    assert_uint_equal(count_descriptors(), before);
+}
+
+static void closed_stdout_is_an_error_for_those_who_write_to_it(void **state)
+{
+    static const char *const rows[][2] = {{"--version", NULL}, {"--help", NULL}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        assert_int_equal(run_without(STDOUT_FILENO, rows[i]), 1);
+}
+
+static void standard_descriptors_that_cannot_be_opened_are_an_error(void **state)
+{
+    (void)state;
+    calls.open_error = ENOENT;
+    expect_run(NULL, 1, "", NAME ": cannot open /dev/null\n");
+    assert_string_equal(trace, "");
+}
+
+static void healthcheck_exits_as_the_probe_says(void **state)
+{
+    static const char *const arguments[] = {"--healthcheck", "--port=81", NULL};
+
+    (void)state;
+    expect_run(arguments, 0, "", "");
+    assert_string_equal(trace, "probe port 81\n");
+    calls.probe_error = "127.0.0.1, port 81: answered 503";
+    expect_run(arguments, 1, "", NAME ": 127.0.0.1, port 81: answered 503\n");
+}
+
+static void wrong_setting_exits_with_2(void **state)
+{
+    static const char *const arguments[] = {"--port=65536", NULL};
+
+    (void)state;
+    expect_run(arguments, 2, "", NAME ": --port: '65536' is not a whole number from 0 to 65535\n");
+    assert_string_equal(trace, "");
+}
+
+static void malformed_build_info_stops_everything(void **state)
+{
+    static const char *const rows[][2] = {{NULL}, {"--version", NULL}, {"--port=65536", NULL}};
+
+    (void)state;
+    calls.build_info_error = "VERSION: 'v1' is not a version";
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        expect_run(rows[i], 1, "", NAME ": VERSION: 'v1' is not a version\n");
+    assert_string_equal(trace, "");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(service_starts_and_stops_in_order, set_up),
+        cmocka_unit_test_setup(service_passes_its_settings_on, set_up),
+        cmocka_unit_test_setup(service_logs_in_the_format_that_is_set, set_up),
+        cmocka_unit_test_setup(service_logs_no_more_than_the_level_that_is_set, set_up),
+        cmocka_unit_test_setup(service_that_is_interrupted_exits_with_1, set_up),
+        cmocka_unit_test_setup(service_whose_address_cannot_be_told_runs_all_the_same, set_up),
+        cmocka_unit_test_setup(service_without_memory_for_answers_fails, set_up),
+        cmocka_unit_test_setup(service_that_cannot_listen_says_where_and_why, set_up),
+        cmocka_unit_test_setup(service_whose_server_does_not_start_fails, set_up),
+        cmocka_unit_test_setup(numbers_that_are_not_set_follow_from_the_machine, set_up),
+        cmocka_unit_test_setup(too_few_open_files_are_an_error, set_up),
+        cmocka_unit_test_setup(version_goes_to_stdout, set_up),
+        cmocka_unit_test_setup(help_goes_to_stdout, set_up),
+        cmocka_unit_test_setup(stdout_that_cannot_be_written_is_an_error, set_up),
+        cmocka_unit_test_setup(stdout_that_could_not_be_written_for_a_while_is_an_error, set_up),
+        cmocka_unit_test_setup(closed_standard_descriptors_are_opened, set_up),
+        cmocka_unit_test_setup(closed_stdout_is_an_error_for_those_who_write_to_it, set_up),
+        cmocka_unit_test_setup(standard_descriptors_that_cannot_be_opened_are_an_error, set_up),
+        cmocka_unit_test_setup(healthcheck_exits_as_the_probe_says, set_up),
+        cmocka_unit_test_setup(wrong_setting_exits_with_2, set_up),
+        cmocka_unit_test_setup(malformed_build_info_stops_everything, set_up),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

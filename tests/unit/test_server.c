@@ -1,0 +1,1117 @@
+/* wraps: malloc calloc free close accept4 router_find reply_queue */
+/* wraps: MHD_start_daemon MHD_add_connection MHD_quiesce_daemon MHD_get_connection_values_n */
+/* wraps: monotonic_milliseconds */
+#include "test.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "connections.h"
+#include "documents.h"
+#include "failing.h"
+#include "listener.h"
+#include "reply.h"
+#include "server.h"
+
+/* What the wrapped functions do, and what they have seen; the threads of the server use it too. */
+static atomic_int blocks;                 /* allocated and not freed */
+static atomic_int bad_closes;             /* of descriptors that were not open */
+static atomic_bool no_memory_for_records; /* of connections */
+static atomic_bool no_reply_is_queued;
+static atomic_bool reply_waits; /* between at_reply and through_reply */
+static sem_t at_reply;
+static sem_t through_reply;
+static atomic_bool no_connection_is_added;
+static _Atomic(const char *) hosts; /* the only fields of requests: a Host for each of its bytes */
+static sem_t targets;               /* posted for each request target that is routed */
+static atomic_bool sigterm_is_blocked; /* in the thread that routed the last */
+static atomic_bool sigint_is_blocked;
+
+/* Threads of the server that come to accept wait at the gate while it is closed. Then they go on as
+ * if there were nothing to accept. */
+static pthread_t test_thread;
+static atomic_bool gate_is_closed;
+static sem_t at_gate;
+static sem_t through_gate;
+
+/* Of the thread of the test alone. */
+static int64_t now; /* for the server */
+static bool is_quiesced;
+static bool no_daemon_starts;
+static char options[1024]; /* that libmicrohttpd was started with, a line each */
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void __real_free(void *block);
+void __wrap_free(void *block);
+int __real_close(int fd);
+int __wrap_close(int fd);
+int __real_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+const struct route *__real_router_find(const char *base_path, const char *path, size_t length);
+const struct route *__wrap_router_find(const char *base_path, const char *path, size_t length);
+bool __real_reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close);
+bool __wrap_reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close);
+enum MHD_Result __real_MHD_add_connection(struct MHD_Daemon *daemon, int socket,
+                                          const struct sockaddr *address, socklen_t size);
+enum MHD_Result __wrap_MHD_add_connection(struct MHD_Daemon *daemon, int socket,
+                                          const struct sockaddr *address, socklen_t size);
+int __real_MHD_get_connection_values_n(struct MHD_Connection *connection, enum MHD_ValueKind kind,
+                                       MHD_KeyValueIteratorN iterator, void *cls);
+int __wrap_MHD_get_connection_values_n(struct MHD_Connection *connection, enum MHD_ValueKind kind,
+                                       MHD_KeyValueIteratorN iterator, void *cls);
+int __real_MHD_quiesce_daemon(struct MHD_Daemon *daemon);
+int __wrap_MHD_quiesce_daemon(struct MHD_Daemon *daemon);
+int64_t __real_monotonic_milliseconds(void);
+int64_t __wrap_monotonic_milliseconds(void);
+struct MHD_Daemon *__wrap_MHD_start_daemon(unsigned flags, uint16_t port,
+                                           MHD_AcceptPolicyCallback policy, void *policy_cls,
+                                           MHD_AccessHandlerCallback handler, void *handler_cls,
+                                           ...);
+
+void *__wrap_malloc(size_t size)
+{
+    if (failing_now())
+        return NULL;
+    atomic_fetch_add(&blocks, 1);
+    return __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    if (failing_now() || (size == sizeof(struct connection) && atomic_load(&no_memory_for_records)))
+        return NULL;
+    atomic_fetch_add(&blocks, 1);
+    return __real_calloc(count, size);
+}
+
+void __wrap_free(void *block)
+{
+    if (block != NULL)
+        atomic_fetch_sub(&blocks, 1);
+    __real_free(block);
+}
+
+int __wrap_close(int fd)
+{
+    const int result = __real_close(fd);
+
+    if (result < 0)
+        atomic_fetch_add(&bad_closes, 1);
+    return result;
+}
+
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
+{
+    if (pthread_equal(pthread_self(), test_thread)) {
+        assert_true(is_quiesced); /* else the threads would take connections meanwhile */
+        assert_int_equal(flags, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    } else if (atomic_load(&gate_is_closed)) {
+        sem_post(&at_gate);
+        while (sem_wait(&through_gate) != 0)
+            ;
+        errno = EAGAIN;
+        return -1;
+    }
+    return __real_accept4(fd, address, size, flags);
+}
+
+int __wrap_MHD_quiesce_daemon(struct MHD_Daemon *daemon)
+{
+    is_quiesced = true;
+    return __real_MHD_quiesce_daemon(daemon);
+}
+
+int64_t __wrap_monotonic_milliseconds(void)
+{
+    return now;
+}
+
+const struct route *__wrap_router_find(const char *base_path, const char *path, size_t length)
+{
+    sigset_t mask;
+
+    (void)pthread_sigmask(SIG_SETMASK, NULL, &mask);
+    atomic_store(&sigterm_is_blocked, sigismember(&mask, SIGTERM) == 1);
+    atomic_store(&sigint_is_blocked, sigismember(&mask, SIGINT) == 1);
+    sem_post(&targets);
+    return __real_router_find(base_path, path, length);
+}
+
+bool __wrap_reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close)
+{
+    if (atomic_load(&reply_waits)) {
+        sem_post(&at_reply);
+        while (sem_wait(&through_reply) != 0)
+            ;
+    }
+    return !atomic_load(&no_reply_is_queued) && __real_reply_queue(reply, connection, close);
+}
+
+/* The socket is closed whatever the outcome. */
+enum MHD_Result __wrap_MHD_add_connection(struct MHD_Daemon *daemon, int socket,
+                                          const struct sockaddr *address, socklen_t size)
+{
+    if (!atomic_load(&no_connection_is_added))
+        return __real_MHD_add_connection(daemon, socket, address, size);
+    (void)close(socket);
+    return MHD_NO;
+}
+
+int __wrap_MHD_get_connection_values_n(struct MHD_Connection *connection, enum MHD_ValueKind kind,
+                                       MHD_KeyValueIteratorN iterator, void *cls)
+{
+    const char *host = atomic_load(&hosts);
+    int count = 0;
+
+    if (host == NULL)
+        return __real_MHD_get_connection_values_n(connection, kind, iterator, cls);
+    for (; *host != '\0'; host++, count++)
+        (void)iterator(cls, MHD_HEADER_KIND, "Host", 4, host, 1);
+    return count;
+}
+
+/* Writes the next option with its values into `options`. Returns false after the last. */
+static bool note_option(va_list *list, const void *cls)
+{
+    char *out = options + strlen(options);
+    const size_t size = sizeof options - strlen(options);
+    const enum MHD_OPTION option = va_arg(*list, enum MHD_OPTION);
+    const char *is_given = "";
+
+    switch (option) {
+    case MHD_OPTION_END:
+        return false;
+    case MHD_OPTION_LISTEN_SOCKET:
+    case MHD_OPTION_CLIENT_DISCIPLINE_LVL:
+        (void)snprintf(out, size, "option %d: int %d\n", option, va_arg(*list, int));
+        return true;
+    case MHD_OPTION_THREAD_POOL_SIZE:
+    case MHD_OPTION_CONNECTION_LIMIT:
+    case MHD_OPTION_PER_IP_CONNECTION_LIMIT:
+        (void)snprintf(out, size, "option %d: unsigned %u\n", option, va_arg(*list, unsigned));
+        return true;
+    case MHD_OPTION_CONNECTION_MEMORY_LIMIT:
+        (void)snprintf(out, size, "option %d: size %zu\n", option, va_arg(*list, size_t));
+        return true;
+    case MHD_OPTION_NOTIFY_CONNECTION:
+    case MHD_OPTION_URI_LOG_CALLBACK:
+    case MHD_OPTION_NOTIFY_COMPLETED: /* a function, then what it is called with */
+        is_given = va_arg(*list, void (*)(void)) != NULL ? "function" : "NULL";
+        (void)snprintf(out, size, "option %d: %s, %s\n", option, is_given,
+                       va_arg(*list, void *) == cls ? "server" : "something else");
+        return true;
+    default:
+        fail_msg("option %d is unknown to this test", option);
+    }
+    return false;
+}
+
+struct MHD_Daemon *__wrap_MHD_start_daemon(unsigned flags, uint16_t port,
+                                           MHD_AcceptPolicyCallback policy, void *policy_cls,
+                                           MHD_AccessHandlerCallback handler, void *handler_cls,
+                                           ...)
+{
+    struct MHD_Daemon *daemon = NULL;
+    va_list list;
+
+    if (no_daemon_starts)
+        return NULL;
+    (void)snprintf(options, sizeof options, "flags 0x%x, port %u, %s, %s\n", flags, port,
+                   policy == NULL && policy_cls == NULL ? "no policy" : "a policy",
+                   handler != NULL && handler_cls != NULL ? "handler" : "no handler");
+    va_start(list, handler_cls);
+    while (note_option(&list, handler_cls))
+        ;
+    va_end(list);
+    va_start(list, handler_cls);
+    daemon = MHD_start_daemon_va(flags, port, policy, policy_cls, handler, handler_cls, list);
+    va_end(list);
+    return daemon;
+}
+
+/* A server, with all that it is made of. */
+struct fixture {
+    struct config config;
+    struct log log;
+    struct handlers *handlers;
+    struct server *server;
+    int log_pipe[2];
+    int listener;
+    uint16_t port;
+};
+
+static const struct build_info INFO = {.name = "example",
+                                       .version = "1.2.3",
+                                       .commit = "0123456789abcdef0123456789abcdef01234567",
+                                       .description = "An example",
+                                       .build_date = "2026-11-22T09:00:00Z"};
+
+#define DOCUMENT_VERSION                                                                           \
+    "{\"name\":\"example\",\"version\":\"1.2.3\","                                                 \
+    "\"commit\":\"0123456789abcdef0123456789abcdef01234567\","                                     \
+    "\"description\":\"An example\",\"build_date\":\"2026-11-22T09:00:00Z\"}\n"
+
+static void open_gate(unsigned threads)
+{
+    atomic_store(&gate_is_closed, false);
+    for (unsigned i = 0; i < threads; i++)
+        sem_post(&through_gate);
+}
+
+static void restore_calls(void)
+{
+    atomic_store(&bad_closes, 0);
+    atomic_store(&no_memory_for_records, false);
+    atomic_store(&no_reply_is_queued, false);
+    atomic_store(&no_connection_is_added, false);
+    atomic_store(&reply_waits, false);
+    atomic_store(&hosts, NULL);
+    atomic_store(&gate_is_closed, false);
+    now = 123456789;
+    is_quiesced = false;
+    no_daemon_starts = false;
+    test_thread = pthread_self();
+    sem_init(&targets, 0, 0);
+    sem_init(&at_reply, 0, 0);
+    sem_init(&through_reply, 0, 0);
+    sem_init(&at_gate, 0, 0);
+    sem_init(&through_gate, 0, 0);
+}
+
+static int set_up(void **state)
+{
+    static struct fixture fixture;
+
+    restore_calls();
+    fixture = (struct fixture){.config = {.threads = 2, .max_connections = 100}};
+    if (pipe2(fixture.log_pipe, O_CLOEXEC) != 0)
+        return -1;
+    log_init(&fixture.log, fixture.log_pipe[1], LOG_FORMAT_JSON, LOG_DEBUG);
+    fixture.handlers = handlers_create(&INFO, NULL);
+    *state = &fixture;
+    return fixture.handlers == NULL ? -1 : 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *fixture = *state;
+
+    open_gate(fixture->config.threads);
+    sem_post(&through_reply);
+    if (fixture->server != NULL)
+        server_stop(fixture->server);
+    handlers_free(fixture->handlers);
+    (void)close(fixture->log_pipe[0]);
+    (void)close(fixture->log_pipe[1]);
+    return 0;
+}
+
+static int open_listener(struct fixture *fixture)
+{
+    struct sockaddr_in address;
+    socklen_t size = sizeof address;
+
+    fixture->listener = listener_open("127.0.0.1", 0);
+    assert_true(fixture->listener >= 0);
+    assert_int_equal(getsockname(fixture->listener, (struct sockaddr *)&address, &size), 0);
+    fixture->port = ntohs(address.sin_port);
+    return fixture->listener;
+}
+
+/* Starts the server with the settings of the fixture. */
+static void start_server(struct fixture *fixture)
+{
+    const struct server_parts parts = {&fixture->config, fixture->handlers, &fixture->log,
+                                       open_listener(fixture)};
+
+    fixture->server = server_start(&parts);
+    assert_non_null(fixture->server);
+}
+
+static void stop_server(struct fixture *fixture)
+{
+    server_stop(fixture->server);
+    fixture->server = NULL;
+}
+
+static void await(sem_t *semaphore)
+{
+    struct timespec deadline;
+
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += PATIENCE / 1000;
+    while (sem_timedwait(semaphore, &deadline) != 0) {
+        if (errno != EINTR)
+            fail_msg("what is waited for does not happen: %s", strerror(errno));
+    }
+}
+
+/* Waits until as many connections are open, while those that are idle are closed. */
+static void await_open(const struct fixture *fixture, size_t expected, int64_t accepted)
+{
+    const int64_t deadline = __real_monotonic_milliseconds() + PATIENCE;
+    size_t open = server_close_idle(fixture->server, accepted);
+
+    while (open != expected) {
+        if (__real_monotonic_milliseconds() > deadline)
+            fail_msg("%zu connections are open, not %zu", open, expected);
+        (void)sched_yield();
+        open = server_close_idle(fixture->server, accepted);
+    }
+}
+
+#define REQUEST(line) line " HTTP/1.1\r\nHost: a\r\n\r\n"
+
+static const struct client_answer DOCUMENT = {
+    .status = "200 OK", .type = TYPE_JSON, .body = DOCUMENT_VERSION};
+static const struct client_answer DOCUMENT_CLOSE = {
+    .status = "200 OK", .type = TYPE_JSON, .body = DOCUMENT_VERSION, .close = true};
+static const struct client_answer ALIVE = {
+    .status = "200 OK", .type = TYPE_JSON, .body = DOCUMENT_OK};
+static const struct client_answer ALIVE_CLOSE = {
+    .status = "200 OK", .type = TYPE_JSON, .body = DOCUMENT_OK, .close = true};
+static const struct client_answer READY = {
+    .status = "200 OK", .type = TYPE_JSON, .body = DOCUMENT_READY};
+static const struct client_answer DRAINING_CLOSE = {.status = "503 Service Unavailable",
+                                                    .type = TYPE_JSON,
+                                                    .body = DOCUMENT_DRAINING,
+                                                    .close = true};
+static const struct client_answer METHODS = {.status = "204 No Content", .allow = ALLOW_READ};
+static const struct client_answer NOT_FOUND = {
+    .status = "404 Not Found", .type = TYPE_PROBLEM, .body = DOCUMENT_NOT_FOUND};
+static const struct client_answer NOT_FOUND_CLOSE = {
+    .status = "404 Not Found", .type = TYPE_PROBLEM, .body = DOCUMENT_NOT_FOUND, .close = true};
+static const struct client_answer NOT_ALLOWED = {.status = "405 Method Not Allowed",
+                                                 .type = TYPE_PROBLEM,
+                                                 .allow = ALLOW_READ,
+                                                 .body = DOCUMENT_NOT_ALLOWED};
+static const struct client_answer NOT_IMPLEMENTED = {
+    .status = "501 Not Implemented", .type = TYPE_PROBLEM, .body = DOCUMENT_NOT_IMPLEMENTED};
+static const struct client_answer BAD_TARGET = {
+    .status = "400 Bad Request", .type = TYPE_PROBLEM, .body = DOCUMENT_BAD_TARGET, .close = true};
+static const struct client_answer BAD_HOST = {
+    .status = "400 Bad Request", .type = TYPE_PROBLEM, .body = DOCUMENT_BAD_HOST, .close = true};
+static const struct client_answer BAD_FIELD = {
+    .status = "400 Bad Request", .type = TYPE_PROBLEM, .body = DOCUMENT_BAD_FIELD, .close = true};
+static const struct client_answer BODY = {
+    .status = "413 Content Too Large", .type = TYPE_PROBLEM, .body = DOCUMENT_BODY, .close = true};
+static const struct client_answer REFUSED = {
+    .status = "400 Bad Request", .type = TYPE_PROBLEM, .body = DOCUMENT_REFUSED, .close = true};
+
+/* Reads the answer to `request` and, if it says so, the end of the connection. */
+static void expect_answer_to(int client, const char *request, const struct client_answer *expected)
+{
+    char *answer = client_receive(client, expected->body == NULL);
+    char *text = client_print_answer(expected);
+
+    if (strcmp(answer, text) != 0)
+        fail_msg("%s\nis answered\n%s\ninstead of\n%s", request, answer, text);
+    free(text);
+    free(answer);
+    if (expected->close)
+        client_expect_closed(client);
+}
+
+static void expect_answer(int client, const struct client_answer *expected)
+{
+    expect_answer_to(client, "a request", expected);
+}
+
+/* A request, and its answer. */
+struct exchange {
+    const char *request;
+    const struct client_answer *answer;
+};
+
+static void expect_exchanges(const struct fixture *fixture, const struct exchange *rows,
+                             size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const int client = client_connect(fixture->port);
+
+        client_send_text(client, rows[i].request);
+        expect_answer_to(client, rows[i].request, rows[i].answer);
+        if (!rows[i].answer->close && !client_is_quiet(client))
+            fail_msg("the connection does not stay after %s", rows[i].request);
+        (void)close(client);
+    }
+}
+
+/* Sends a request that is answered, so that the server knows the connection. */
+static int connect_and_ask(const struct fixture *fixture)
+{
+    const int client = client_connect(fixture->port);
+
+    client_expect_answer(client, REQUEST("GET /healthz"), &ALIVE);
+    return client;
+}
+
+static int start_and_ask(struct fixture *fixture)
+{
+    start_server(fixture);
+    return connect_and_ask(fixture);
+}
+
+static size_t count_descriptors(void)
+{
+    DIR *folder = opendir("/proc/self/fd");
+    size_t count = 0;
+
+    assert_non_null(folder);
+    while (readdir(folder) != NULL)
+        count++;
+    (void)closedir(folder);
+    return count;
+}
+
+/* Replaces the time of each line by TIME. */
+static void replace_times(char *text)
+{
+    static const char before[] = "{\"time\":\"";
+    static const char form[] = "2026-11-22T09:00:00.000Z";
+
+    for (char *at = strstr(text, before); at != NULL; at = strstr(at, before)) {
+        at += strlen(before);
+        assert_true(strlen(at) > strlen(form));
+        memcpy(at, "TIME", 4);
+        memmove(at + 4, at + strlen(form), strlen(at + strlen(form)) + 1);
+    }
+}
+
+/* Stops the server, and compares everything that it has logged. */
+static void expect_log(struct fixture *fixture, const char *expected)
+{
+    char text[8192];
+    size_t used = 0;
+    ssize_t n = 0;
+
+    stop_server(fixture);
+    (void)close(fixture->log_pipe[1]);
+    do {
+        used += (size_t)n;
+        n = read(fixture->log_pipe[0], text + used, sizeof text - 1 - used);
+    } while (n > 0);
+    text[used] = '\0';
+    fixture->log_pipe[1] = fcntl(fixture->log_pipe[0], F_DUPFD_CLOEXEC, 0); /* to be closed */
+    replace_times(text);
+    assert_string_equal(text, expected);
+}
+
+static void server_start_gives_libmicrohttpd_its_options(void **state)
+{
+    struct fixture *fixture = *state;
+    char expected[1024];
+
+    fixture->config.threads = 3;
+    fixture->config.max_connections = 70;
+    fixture->config.max_connections_per_ip = 5;
+    start_server(fixture);
+    (void)snprintf(expected, sizeof expected,
+                   "flags 0x%x, port 0, no policy, handler\n"
+                   "option %d: int %d\noption %d: unsigned 3\noption %d: unsigned 70\n"
+                   "option %d: unsigned 5\noption %d: size 8192\noption %d: int 1\n"
+                   "option %d: function, server\noption %d: function, server\n"
+                   "option %d: function, server\n",
+                   MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, MHD_OPTION_LISTEN_SOCKET,
+                   fixture->listener, MHD_OPTION_THREAD_POOL_SIZE, MHD_OPTION_CONNECTION_LIMIT,
+                   MHD_OPTION_PER_IP_CONNECTION_LIMIT, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                   MHD_OPTION_CLIENT_DISCIPLINE_LVL, MHD_OPTION_NOTIFY_CONNECTION,
+                   MHD_OPTION_URI_LOG_CALLBACK, MHD_OPTION_NOTIFY_COMPLETED);
+    assert_string_equal(options, expected);
+}
+
+static void server_start_when_it_cannot_returns_null_and_frees_all(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct server_parts parts = {&fixture->config, fixture->handlers, &fixture->log,
+                                       open_listener(fixture)};
+    const int before = atomic_load(&blocks);
+    const struct server *server = NULL;
+
+    failing_at(1);
+    server = server_start(&parts);
+    failing_at(0);
+    assert_null(server);
+    no_daemon_starts = true;
+    assert_null(server_start(&parts));
+    assert_int_equal(atomic_load(&blocks), before);
+    (void)close(fixture->listener);
+}
+
+static void threads_have_the_signal_mask_of_the_caller(void **state)
+{
+    struct fixture *fixture = *state;
+    sigset_t blocked;
+    sigset_t before;
+    int client = -1;
+
+    sigemptyset(&blocked);
+    sigaddset(&blocked, SIGTERM);
+    assert_int_equal(pthread_sigmask(SIG_BLOCK, &blocked, &before), 0);
+    start_server(fixture);
+    assert_int_equal(pthread_sigmask(SIG_SETMASK, &before, NULL), 0);
+    client = connect_and_ask(fixture);
+    await(&targets);
+    assert_true(atomic_load(&sigterm_is_blocked));
+    assert_false(atomic_load(&sigint_is_blocked));
+    (void)close(client);
+}
+
+static void request_with_several_faults_is_answered_for_the_first(void **state)
+{
+#define HEAD(fields) "GET /version HTTP/1.1\r\n" fields "\r\n"
+    static const struct exchange rows[] = {
+        {"GET * HTTP/1.1\r\nHost: a,b\r\nX: \001\r\nContent-Length: 1\r\n\r\n", &BAD_TARGET},
+        {HEAD("Content-Length: 1\r\nX: \001\r\nHost: a,b\r\n"), &BAD_HOST},
+        {HEAD("Content-Length: 1\r\nX: \001\r\nHost: a\r\n"), &BAD_FIELD},
+        {HEAD("Host: a\r\nX: \001\r\nX: b\r\n"), &BAD_FIELD},
+        {HEAD("Host: a\r\nContent-Length: 1\r\n"), &BODY},
+        {"get /version HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", &BODY},
+    };
+
+    start_server(*state);
+    expect_exchanges(*state, rows, COUNT_OF(rows));
+}
+
+static void field_names_are_compared_whole_and_without_case(void **state)
+{
+    static const struct exchange rows[] = {
+        {HEAD("hOST: a,b\r\n"), &BAD_HOST},
+        {HEAD("host: a\r\ncontent-LENGTH: 9\r\n"), &BODY},
+        {HEAD("host: a\r\ntransfer-ENCODING: chunked\r\n"), &BODY},
+        {HEAD("Host: a\r\nHosts: a,b\r\nHos: a,b\r\nX-Host: a,b\r\n"), &DOCUMENT},
+        /* As long as the others. */
+        {HEAD("Host: a\r\nFrom: a,b\r\n"), &DOCUMENT},
+        {HEAD("Host: a\r\nX-Some-Length1: 1\r\n"), &DOCUMENT},
+        {HEAD("Host: a\r\nX-Transfer-Coding: 1\r\n"), &DOCUMENT},
+    };
+
+    start_server(*state);
+    expect_exchanges(*state, rows, COUNT_OF(rows));
+}
+
+static void content_length_other_than_0_announces_a_body(void **state)
+{
+    static const struct exchange rows[] = {
+        {HEAD("Host: a\r\nContent-Length: 0\r\n"), &DOCUMENT},
+        {HEAD("Host: a\r\nContent-Length: 1\r\n"), &BODY},
+        {HEAD("Host: a\r\nContent-Length: 00\r\n"), &BODY},
+        {HEAD("Host: a\r\nContent-Length: 10\r\n"), &BODY},
+    };
+#undef HEAD
+
+    start_server(*state);
+    expect_exchanges(*state, rows, COUNT_OF(rows));
+}
+
+/* libmicrohttpd refuses none and several by itself, as it is set up now. */
+static void hosts_are_counted_also_when_libmicrohttpd_does_not(void **state)
+{
+    static const struct {
+        const char *hosts;
+        struct exchange exchange;
+    } rows[] = {
+        {"", {REQUEST("GET /version"), &BAD_HOST}},
+        {"a", {REQUEST("GET /version"), &DOCUMENT}},
+        {"aa", {REQUEST("GET /version"), &BAD_HOST}},
+        {"", {"GET /version HTTP/1.0\r\n\r\n", &DOCUMENT_CLOSE}},
+    };
+
+    start_server(*state);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        atomic_store(&hosts, rows[i].hosts);
+        expect_exchanges(*state, &rows[i].exchange, 1);
+    }
+}
+
+static void base_path_leads_to_the_same_routes(void **state)
+{
+    static const struct exchange rows[] = {
+        {REQUEST("GET /some/prefix/healthz"), &ALIVE},
+        {REQUEST("GET /healthz"), &ALIVE},
+        {REQUEST("GET /some/healthz"), &NOT_FOUND},
+    };
+    struct fixture *fixture = *state;
+
+    fixture->config.base_path = "/some/prefix";
+    start_server(fixture);
+    expect_exchanges(fixture, rows, COUNT_OF(rows));
+}
+
+static void connection_without_memory_is_closed_and_the_server_lives_on(void **state)
+{
+    struct fixture *fixture = *state;
+    int client = -1;
+
+    fixture->config.access_log = ACCESS_LOG_ALL;
+    start_server(fixture);
+    atomic_store(&no_memory_for_records, true);
+    client = client_connect(fixture->port);
+    client_send_text(client, REQUEST("GET /version"));
+    client_expect_closed(client);
+    (void)close(client);
+    atomic_store(&no_memory_for_records, false);
+    (void)close(connect_and_ask(fixture));
+    expect_log(fixture, "");
+}
+
+static void request_whose_answer_is_not_queued_ends_its_connection(void **state)
+{
+    struct fixture *fixture = *state;
+    const int client = start_and_ask(fixture);
+
+    atomic_store(&no_reply_is_queued, true);
+    client_send_text(client, REQUEST("GET /version"));
+    client_expect_closed(client);
+    (void)close(client);
+    atomic_store(&no_reply_is_queued, false);
+    (void)close(connect_and_ask(fixture));
+}
+
+#define LOG_LINE(level, method, target, status)                                                    \
+    "{\"time\":\"TIME\",\"level\":\"" level "\",\"msg\":\"request\",\"remote\":\"127.0.0.1\","     \
+    "\"method\":\"" method "\",\"target\":\"" target "\",\"status\":" #status "}\n"
+
+/* Sends one request of each kind that the access log tells apart. */
+static void send_every_kind(const struct fixture *fixture)
+{
+    const int client = client_connect(fixture->port);
+
+    client_expect_answer(client, REQUEST("GET /version?a"), &DOCUMENT);
+    client_expect_answer(client, REQUEST("GET /healthz"), &ALIVE);
+    client_expect_answer(client, REQUEST("GET /"), &NOT_FOUND);
+    client_expect_answer(client, REQUEST("PUT /readyz"), &NOT_ALLOWED);
+    client_expect_answer(client, "GET /version HTTP/1.1\r\nHost : a\r\n\r\n", &REFUSED);
+    (void)close(client);
+}
+
+static void access_log_off_logs_nothing(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->config.access_log = ACCESS_LOG_OFF;
+    start_server(fixture);
+    send_every_kind(fixture);
+    expect_log(fixture, "");
+}
+
+static void access_log_of_errors_logs_statuses_from_400(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->config.access_log = ACCESS_LOG_ERRORS;
+    start_server(fixture);
+    send_every_kind(fixture);
+    expect_log(fixture, LOG_LINE("warn", "GET", "/", 404) LOG_LINE("warn", "PUT", "/readyz", 405)
+                            LOG_LINE("warn", "-", "/version", 400));
+}
+
+static void access_log_of_all_leaves_out_probes_that_succeed(void **state)
+{
+    struct fixture *fixture = *state;
+
+    fixture->config.access_log = ACCESS_LOG_ALL;
+    start_server(fixture);
+    send_every_kind(fixture);
+    expect_log(fixture,
+               LOG_LINE("info", "GET", "/version?a", 200) LOG_LINE("warn", "GET", "/", 404)
+                   LOG_LINE("warn", "PUT", "/readyz", 405) LOG_LINE("warn", "-", "/version", 400));
+}
+
+static void access_log_of_next_request_has_nothing_of_the_last(void **state)
+{
+    struct fixture *fixture = *state;
+    int client = -1;
+
+    fixture->config.access_log = ACCESS_LOG_ALL;
+    start_server(fixture);
+    client = client_connect(fixture->port);
+    client_expect_answer(client, REQUEST("OPTIONS /version/longer"), &NOT_FOUND);
+    client_expect_answer(client, REQUEST("GET /version"), &DOCUMENT);
+    client_expect_answer(client, REQUEST("GET /healthz"), &ALIVE);
+    client_expect_answer(client, REQUEST("OPTIONS *"), &METHODS);
+    client_expect_answer(client, REQUEST("GET http://example/"), &NOT_FOUND);
+    client_expect_answer(client, REQUEST("GET *"), &BAD_TARGET);
+    (void)close(client);
+    expect_log(fixture,
+               LOG_LINE("warn", "OPTIONS", "/version/longer", 404)
+                   LOG_LINE("info", "GET", "/version", 200) LOG_LINE("info", "OPTIONS", "*", 204)
+                       LOG_LINE("warn", "GET", "http://example/", 404)
+                           LOG_LINE("warn", "GET", "*", 400));
+}
+
+static void access_log_cuts_long_methods_and_targets(void **state)
+{
+    struct fixture *fixture = *state;
+    char target[LOG_TEXT_MAX + 100];
+    char text[1024];
+    int client = -1;
+
+    fixture->config.access_log = ACCESS_LOG_ERRORS;
+    start_server(fixture);
+    memset(target, 't', sizeof target - 1);
+    target[0] = '/';
+    target[sizeof target - 1] = '\0';
+    client = client_connect(fixture->port);
+    (void)snprintf(text, sizeof text, "ABCDEFGHIJKLMNOP %s HTTP/1.1\r\nHost: a\r\n\r\n", target);
+    client_expect_answer(client, text, &NOT_IMPLEMENTED);
+    (void)close(client);
+    target[LOG_TEXT_MAX - 1] = '\0';
+    (void)snprintf(text, sizeof text, LOG_LINE("warn", "ABCDEFGHIJKLMNO", "%s", 501), target);
+    expect_log(fixture, text);
+}
+
+static void access_log_leaves_out_what_ended_before_its_answer(void **state)
+{
+    struct fixture *fixture = *state;
+    int client = -1;
+
+    fixture->config.access_log = ACCESS_LOG_ALL;
+    start_server(fixture);
+    client = client_connect(fixture->port);
+    client_send_text(client, "GET /version HTTP/1.1\r\nHost: a\r\n");
+    await(&targets);
+    (void)close(client);
+    expect_log(fixture, "");
+}
+
+static void draining_server_is_not_ready_and_ends_connections(void **state)
+{
+    static const struct exchange rows[] = {
+        {REQUEST("GET /readyz"), &DRAINING_CLOSE},
+        {REQUEST("GET /healthz"), &ALIVE_CLOSE},
+        {REQUEST("GET /version"), &DOCUMENT_CLOSE},
+        {REQUEST("GET /"), &NOT_FOUND_CLOSE},
+    };
+    struct fixture *fixture = *state;
+    int client = -1;
+
+    start_server(fixture);
+    client = client_connect(fixture->port);
+    client_expect_answer(client, REQUEST("GET /readyz"), &READY);
+    server_drain(fixture->server);
+    client_expect_answer(client, REQUEST("GET /readyz"), &DRAINING_CLOSE);
+    (void)close(client);
+    expect_exchanges(fixture, rows, COUNT_OF(rows));
+}
+
+static void draining_server_answers_all_requests_that_have_arrived(void **state)
+{
+    struct fixture *fixture = *state;
+    const int client = start_and_ask(fixture);
+
+    server_drain(fixture->server);
+    client_expect_answer(client, REQUEST("GET /version") REQUEST("GET /") REQUEST("GET /healthz"),
+                         &DOCUMENT);
+    expect_answer(client, &NOT_FOUND);
+    expect_answer(client, &ALIVE_CLOSE);
+    (void)close(client);
+}
+
+static void draining_server_waits_for_the_rest_of_a_request_that_has_begun(void **state)
+{
+    struct fixture *fixture = *state;
+    const int client = start_and_ask(fixture);
+
+    server_drain(fixture->server);
+    client_expect_answer(client, REQUEST("GET /version") "GET /heal", &DOCUMENT);
+    server_stop_accepting(fixture->server);
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MAX), 1);
+    assert_true(client_is_quiet(client));
+    client_expect_answer(client, "thz HTTP/1.1\r\nHost: a\r\n\r\n", &ALIVE_CLOSE);
+    await_open(fixture, 0, INT64_MIN);
+    (void)close(client);
+}
+
+static void draining_server_closes_after_a_fault_whatever_follows(void **state)
+{
+    struct fixture *fixture = *state;
+    const int client = start_and_ask(fixture);
+
+    server_drain(fixture->server);
+    client_expect_answer(client, REQUEST("GET *") REQUEST("GET /version"), &BAD_TARGET);
+    (void)close(client);
+}
+
+static int connect_error(uint16_t port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int error =
+        connect(client, (const struct sockaddr *)&address, sizeof address) == 0 ? 0 : errno;
+
+    (void)close(client);
+    return error;
+}
+
+static void server_that_stopped_accepting_refuses_and_serves_who_is_there(void **state)
+{
+    struct fixture *fixture = *state;
+    const int client = start_and_ask(fixture);
+
+    server_stop_accepting(fixture->server);
+    assert_int_equal(connect_error(fixture->port), ECONNREFUSED);
+    client_expect_answer(client, REQUEST("GET /version"), &DOCUMENT);
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 1);
+    (void)close(client);
+    await_open(fixture, 0, INT64_MIN);
+}
+
+static void server_close_idle_closes_the_idle_and_counts_all(void **state)
+{
+    struct fixture *fixture = *state;
+    int idle = -1;
+    int busy = -1;
+
+    start_server(fixture);
+    idle = connect_and_ask(fixture);
+    busy = connect_and_ask(fixture);
+    client_send_text(busy, "GET /version HTTP/1.1\r\n");
+    await(&targets);
+    await(&targets);
+    await(&targets);
+    server_stop_accepting(fixture->server);
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 2);
+    assert_true(client_is_quiet(idle));
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MAX), 2);
+    await_open(fixture, 1, INT64_MAX); /* the answer may have come before the request was done */
+    client_expect_closed(idle);
+    assert_true(client_is_quiet(busy));
+    client_expect_answer(busy, "Host: a\r\n\r\n", &DOCUMENT);
+    (void)close(idle);
+    (void)close(busy);
+}
+
+static void request_that_is_being_answered_is_not_idle(void **state)
+{
+    struct fixture *fixture = *state;
+    int client = -1;
+
+    atomic_store(&reply_waits, true);
+    start_server(fixture);
+    client = client_connect(fixture->port);
+    client_send_text(client, REQUEST("GET /version"));
+    await(&at_reply);
+    server_stop_accepting(fixture->server);
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MAX), 1);
+    assert_true(client_is_quiet(client));
+    sem_post(&through_reply);
+    expect_answer(client, &DOCUMENT);
+    (void)close(client);
+}
+
+/* Has connections wait in the backlog of the kernel, each with a request, and all threads of the
+ * server at the gate. */
+static void fill_backlog(struct fixture *fixture, int *clients, size_t count)
+{
+    atomic_store(&gate_is_closed, true);
+    start_server(fixture);
+    for (size_t i = 0; i < count; i++) {
+        clients[i] = client_connect(fixture->port);
+        client_send_text(clients[i], REQUEST("GET /version"));
+    }
+    for (unsigned i = 0; i < fixture->config.threads; i++)
+        await(&at_gate);
+}
+
+static void connections_in_the_backlog_are_served(void **state)
+{
+    static const uint32_t threads[] = {1, 3};
+
+    for (size_t row = 0; row < COUNT_OF(threads); row++) {
+        struct fixture *fixture = *state;
+        int clients[5];
+
+        fixture->config.threads = threads[row];
+        fill_backlog(fixture, clients, COUNT_OF(clients));
+        server_drain(fixture->server);
+        server_stop_accepting(fixture->server);
+        assert_int_equal(connect_error(fixture->port), ECONNREFUSED);
+        assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 1);
+        open_gate(threads[row]);
+        for (size_t i = 0; i < COUNT_OF(clients); i++) {
+            expect_answer(clients[i], &DOCUMENT_CLOSE);
+            (void)close(clients[i]);
+        }
+        await_open(fixture, 0, INT64_MIN);
+        stop_server(fixture);
+    }
+}
+
+static void connection_in_the_backlog_that_is_not_taken_is_not_waited_for(void **state)
+{
+    struct fixture *fixture = *state;
+    int clients[2];
+
+    fill_backlog(fixture, clients, COUNT_OF(clients));
+    atomic_store(&no_connection_is_added, true);
+    server_stop_accepting(fixture->server);
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 0);
+    for (size_t i = 0; i < COUNT_OF(clients); i++) {
+        client_expect_closed(clients[i]);
+        (void)close(clients[i]);
+    }
+}
+
+static void connection_in_the_backlog_without_memory_is_not_waited_for(void **state)
+{
+    struct fixture *fixture = *state;
+    int client = -1;
+
+    fill_backlog(fixture, &client, 1);
+    atomic_store(&no_memory_for_records, true);
+    server_stop_accepting(fixture->server);
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 1);
+    open_gate(fixture->config.threads);
+    client_expect_closed(client);
+    await_open(fixture, 0, INT64_MIN);
+    (void)close(client);
+}
+
+/* More connections wait than the limit has room for: libmicrohttpd closes the others without a
+ * word. */
+static void connection_in_the_backlog_beyond_the_limit_is_not_waited_for_ever(void **state)
+{
+    struct fixture *fixture = *state;
+    int clients[2];
+
+    fixture->config.threads = 1;
+    fixture->config.max_connections = 1;
+    fill_backlog(fixture, clients, COUNT_OF(clients));
+    server_drain(fixture->server);
+    server_stop_accepting(fixture->server);
+    open_gate(1);
+    expect_answer(clients[0], &DOCUMENT_CLOSE);
+    client_expect_closed(clients[1]);
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MAX), 1);
+    now += 1000;
+    await_open(fixture, 0, INT64_MIN);
+    (void)close(clients[0]);
+    (void)close(clients[1]);
+}
+
+/* Starts a server, has a connection in the middle of a request and one that is idle, and stops. */
+static void stop_with_connections(struct fixture *fixture, bool stops_accepting)
+{
+    int idle = -1;
+    int busy = -1;
+
+    start_server(fixture);
+    idle = connect_and_ask(fixture);
+    await(&targets);
+    busy = client_connect(fixture->port);
+    client_send_text(busy, "GET /version HTTP/1.1\r\n");
+    await(&targets);
+    if (stops_accepting)
+        server_stop_accepting(fixture->server);
+    stop_server(fixture);
+    client_expect_closed(idle);
+    client_expect_closed(busy);
+    (void)close(idle);
+    (void)close(busy);
+}
+
+static void server_stop_ends_all_connections_and_frees_all(void **state)
+{
+    const int blocks_before = atomic_load(&blocks);
+    const size_t descriptors_before = count_descriptors();
+
+    stop_with_connections(*state, true);
+    assert_int_equal(atomic_load(&blocks), blocks_before);
+    assert_uint_equal(count_descriptors(), descriptors_before);
+    assert_int_equal(atomic_load(&bad_closes), 0);
+}
+
+static void server_stop_while_accepting_frees_all_and_closes_nothing_twice(void **state)
+{
+    const int blocks_before = atomic_load(&blocks);
+    const size_t descriptors_before = count_descriptors();
+
+    stop_with_connections(*state, false);
+    assert_int_equal(atomic_load(&blocks), blocks_before);
+    assert_uint_equal(count_descriptors(), descriptors_before);
+    assert_int_equal(atomic_load(&bad_closes), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(server_start_gives_libmicrohttpd_its_options, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(server_start_when_it_cannot_returns_null_and_frees_all,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(threads_have_the_signal_mask_of_the_caller, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(request_with_several_faults_is_answered_for_the_first,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(field_names_are_compared_whole_and_without_case, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(content_length_other_than_0_announces_a_body, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(hosts_are_counted_also_when_libmicrohttpd_does_not, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(base_path_leads_to_the_same_routes, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(connection_without_memory_is_closed_and_the_server_lives_on,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(request_whose_answer_is_not_queued_ends_its_connection,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(access_log_off_logs_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(access_log_of_errors_logs_statuses_from_400, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(access_log_of_all_leaves_out_probes_that_succeed, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(access_log_of_next_request_has_nothing_of_the_last, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(access_log_cuts_long_methods_and_targets, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(access_log_leaves_out_what_ended_before_its_answer, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(draining_server_is_not_ready_and_ends_connections, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(draining_server_answers_all_requests_that_have_arrived,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            draining_server_waits_for_the_rest_of_a_request_that_has_begun, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(draining_server_closes_after_a_fault_whatever_follows,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            server_that_stopped_accepting_refuses_and_serves_who_is_there, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(server_close_idle_closes_the_idle_and_counts_all, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(request_that_is_being_answered_is_not_idle, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(connections_in_the_backlog_are_served, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            connection_in_the_backlog_that_is_not_taken_is_not_waited_for, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(connection_in_the_backlog_without_memory_is_not_waited_for,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            connection_in_the_backlog_beyond_the_limit_is_not_waited_for_ever, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(server_stop_ends_all_connections_and_frees_all, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            server_stop_while_accepting_frees_all_and_closes_nothing_twice, set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
