@@ -327,7 +327,7 @@ static int tear_down(void **state)
 
 static int open_listener(struct fixture *fixture)
 {
-    struct sockaddr_in address;
+    struct sockaddr_in address = {0};
     socklen_t size = sizeof address;
 
     fixture->listener = listener_open("127.0.0.1", 0);
