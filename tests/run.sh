@@ -59,7 +59,7 @@ for program; do
         cat "$logs/$name.log"
         echo "$name: exit status $status"
     fi
-    sed -n 's/^\[  SKIPPED \] \([a-z_]*\)$/skipped: \1/p' "$logs/$name.log" | sort -u
+    sed -n 's/^\[  SKIPPED \] \([a-z0-9_]*\)$/skipped: \1/p' "$logs/$name.log" | sort -u
     printf '%-28s %4d passed %3d failed %3d skipped\n' "$name" "$p" "$f" "$s"
 done
 echo "$passed passed, $failed failed, $skipped skipped"

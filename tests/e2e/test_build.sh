@@ -13,8 +13,11 @@ hash=0123456789abcdef0123456789abcdef01234567
 # tree: makes a source tree without git in $scratch, with what the build information needs.
 tree() {
     mkdir -p "$scratch/tree/scripts"
-    cp "$root/scripts/build-info.sh" "$root/scripts/archive-info" "$scratch/tree/scripts"
+    cp "$root/scripts/build-info.sh" "$scratch/tree/scripts"
     cd "$scratch/tree"
+    # As git has it; in a tarball the project's own is filled in.
+    # shellcheck disable=SC2016
+    echo '$Format:%H %ct %(describe:tags=true,match=?ersion*)$' >scripts/archive-info
 }
 
 # info VARIABLE=VALUE...: what build-info.sh prints, or its complaint.

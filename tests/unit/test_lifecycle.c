@@ -151,9 +151,11 @@ static struct {
 
 static int save_signals(void **state)
 {
+    const struct sigaction none_is_ignored = {.sa_handler = SIG_DFL};
+
     (void)state;
     for (size_t i = 0; i < COUNT_OF(SIGNALS); i++)
-        (void)sigaction(SIGNALS[i], NULL, &before.actions[i]);
+        (void)sigaction(SIGNALS[i], &none_is_ignored, &before.actions[i]);
     memset(&script, 0, sizeof script);
     trace[0] = '\0';
     now = START;

@@ -391,32 +391,30 @@ static void service_that_cannot_listen_says_where_and_why(void **state)
     static const struct {
         const char *arguments[3];
         int error;
-        const char *err;
-        const char *listen;
+        const char *address;
+        const char *calls;
     } rows[] = {
-        {{NULL},
-         EADDRINUSE,
-         LINE("error", "cannot listen\",\"address\":\"::\",\"port\":5000,\"error\":\"Address "
-                       "already in use\""),
-         "listen at none, port 5000\n"},
+        {{NULL}, EADDRINUSE, "\"::\",\"port\":5000", "listen at none, port 5000\n"},
         {{"--address=192.0.2.1", "--port=81", NULL},
          EADDRNOTAVAIL,
-         LINE("error", "cannot listen\",\"address\":\"192.0.2.1\",\"port\":81,\"error\":\"Cannot "
-                       "assign requested address\""),
+         "\"192.0.2.1\",\"port\":81",
          "listen at 192.0.2.1, port 81\n"},
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        char expected[256];
+        char expected[512];
 
         calls.listener = -rows[i].error;
         trace[0] = '\0';
-        expect_run(rows[i].arguments, 1, "", rows[i].err);
+        (void)snprintf(expected, sizeof expected,
+                       LINE("error", "cannot listen\",\"address\":%s,\"error\":\"%s\""),
+                       rows[i].address, strerror(rows[i].error));
+        expect_run(rows[i].arguments, 1, "", expected);
         (void)snprintf(expected, sizeof expected,
                        "block signals\ncreate handlers of " NAME ", base path none\n%s"
                        "free handlers\n",
-                       rows[i].listen);
+                       rows[i].calls);
         assert_string_equal(trace, expected);
     }
 }

@@ -168,12 +168,13 @@ static void target_in_another_form_is_malformed(void **state)
 static void target_with_another_scheme_or_bad_authority_is_malformed(void **state)
 {
     static const char *const targets[] = {
-        "://h/",       "s://h/",          "ftp://h/",        "htt://h/",     "httqs://h/",
-        "httx://h/",   "httpz://h/",      "hxtp://h/",       "xhttp://h/",   "shttp://h/",
-        "httpsx://h/", "https+unix://h/", "http:/h/",        "http:h",       "http//h/",
-        "http://",     "http:///",        "http:///version", "http://?a",    "http://:80/",
-        "http://u@h/", "http://u:p@h/",   "http://h:65536/", "http://h:x/",  "http://h,i/",
-        "http://h /",  "http://[::1/",    "http://h#/",      "http://h%41/", "http://h:80:80/",
+        "://h/",        "s://h/",          "ftp://h/",       "htt://h/",        "httqs://h/",
+        "httx://h/",    "httpz://h/",      "http:/ah/b://c", "https:/ah/b://c", "hxtp://h/",
+        "xhttp://h/",   "shttp://h/",      "httpsx://h/",    "https+unix://h/", "http:/h/",
+        "http:h",       "http//h/",        "http://",        "http:///",        "http:///version",
+        "http://?a",    "http://:80/",     "http://u@h/",    "http://u:p@h/",   "http://h:65536/",
+        "http://h:x/",  "http://h,i/",     "http://h /",     "http://[::1/",    "http://h#/",
+        "http://h%41/", "http://h:80:80/",
     };
 
     (void)state;

@@ -58,7 +58,6 @@ static char options[1024]; /* that libmicrohttpd was started with, a line each *
 
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void __real_free(void *block);
 void __wrap_free(void *block);
