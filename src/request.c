@@ -136,8 +136,12 @@ bool request_field_is_valid(const char *name, size_t name_length, const char *va
 {
     static const char token[] = ALPHA DIGITS "!#$%&'*+-.^_`|~";
 
-    if (name_length == 0 || strspn(name, token) != name_length)
+    if (name_length == 0)
         return false;
+    for (size_t i = 0; i < name_length; i++) {
+        if (name[i] == '\0' || strchr(token, name[i]) == NULL)
+            return false;
+    }
     for (size_t i = 0; i < value_length; i++) {
         const unsigned char byte = (unsigned char)value[i];
 
