@@ -2,16 +2,17 @@
 NAME        = versiond
 DESCRIPTION = Says which build is running here
 
-# Build information, as given; empty means: ask git (see scripts/build-info.sh).
-VERSION           =
-COMMIT            =
-SOURCE_URL        =
-BUILD_URL         =
-SOURCE_DATE_EPOCH =
-RELEASE           =
+# Build information, as given here or in the environment; empty means: ask git (see
+# scripts/build-info.sh).
+VERSION           ?=
+COMMIT            ?=
+SOURCE_URL        ?=
+BUILD_URL         ?=
+SOURCE_DATE_EPOCH ?=
+RELEASE           ?=
 
-PREFIX  = /usr/local
-DESTDIR =
+PREFIX  ?= /usr/local
+DESTDIR ?=
 
 # Variants, each in a folder of its own below build/:
 #   SANITIZE=address,undefined | thread   COVERAGE=1   VALGRIND=1 (runs the tests under it)
@@ -22,9 +23,7 @@ VALGRIND =
 STATIC   =
 WERROR   = $(if $(CI),1)
 
-CC     = cc
-AR     = ar
-CFLAGS = -O2 -g
+CFLAGS ?= -O2 -g
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
@@ -40,9 +39,16 @@ $(foreach variable,$(INFO_VARIABLES),$(eval $(call RAW,$(variable))))
 
 comma      := ,
 sanitizers := address$(comma)undefined thread
-ifneq ($(filter-out $(sanitizers),$(SANITIZE)),)
+ifneq ($(filter-out $(sanitizers),$(SANITIZE))$(word 2,$(SANITIZE)),)
 $(error SANITIZE: '$(SANITIZE)' is not one of $(sanitizers))
 endif
+define SWITCH
+ifneq ($(filter-out 0 1,$($(1))),)
+$$(error $(1): '$($(1))' is not 0 or 1)
+endif
+override $(1) := $(filter-out 0,$($(1)))
+endef
+$(foreach variable,COVERAGE VALGRIND STATIC WERROR,$(eval $(call SWITCH,$(variable))))
 
 variant := $(subst $(comma),-,$(or $(SANITIZE),$(if $(COVERAGE),coverage),$(if $(VALGRIND),valgrind),plain))
 compiler := $(notdir $(subst $(eval ) ,_,$(CC)))
@@ -50,7 +56,7 @@ OUT     := build/$(variant)$(if $(STATIC),-static)$(if $(filter-out cc,$(compile
 DEPS    := build/deps/$(compiler)
 PROGRAM := $(OUT)/$(NAME)
 
-machine := $(shell $(CC) -dumpmachine)
+machine := $(shell $(CC) -dumpmachine 2>/dev/null) # empty without a compiler, of which deps/build.sh tells
 control_flow := $(if $(filter x86_64%,$(machine)),-fcf-protection=full)$(if $(filter aarch64%,$(machine)),-mbranch-protection=standard)
 
 HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection $(control_flow)
@@ -103,7 +109,9 @@ run: $(PROGRAM) ## build and serve http://localhost:5000/version
 install: $(PROGRAM) ## install into DESTDIR and PREFIX (/usr/local), with the licences of the libraries
 	install -D -m 755 $(PROGRAM) "$(DESTDIR)$(PREFIX)/bin/$(NAME)"
 	install -D -m 644 LICENSE "$(DESTDIR)$(PREFIX)/share/doc/$(NAME)/LICENSE"
-	cp -R $(DEPS)/licenses "$(DESTDIR)$(PREFIX)/share/doc/$(NAME)/"
+	for library in libmicrohttpd cJSON; do \
+	    install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/doc/$(NAME)/$$library" $(DEPS)/licenses/$$library/*; \
+	done
 
 ##@ Check
 

@@ -13,8 +13,8 @@ struct build_info {
     const char *commit;      /* 40 lower-case hex digits, or "unknown" */
     const char *description; /* no control characters */
     const char *build_date;  /* the commit's time, as 2026-11-22T09:00:00Z (RFC 3339, UTC) */
-    const char *source;      /* http or https URL of the repository */
-    const char *build;       /* http or https URL of the CI run */
+    const char *source;      /* http or https URL of the repository; its characters are checked */
+    const char *build;       /* the same of the CI run */
 };
 
 /* What this program was compiled with: the macros NAME, VERSION, COMMIT, DESCRIPTION, BUILD_DATE,

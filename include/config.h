@@ -13,11 +13,10 @@ enum access_log { ACCESS_LOG_OFF, ACCESS_LOG_ERRORS, ACCESS_LOG_ALL };
 
 /* The settings, checked. Texts belong to the program's arguments and environment. */
 struct config {
-    const char
-        *address; /* a literal IPv4 or IPv6 address; NULL: both families, if the host has them */
-    const char *base_path;           /* as parse_base_path() allows; NULL: none */
-    uint32_t port;                   /* 0 to 65535; 0: any free port */
-    uint32_t threads;                /* 1 to 256; 0: as many as the process has CPUs */
+    const char *address;   /* a literal IPv4 or IPv6 address; NULL: as listener_open() takes it */
+    const char *base_path; /* as parse_base_path() allows; NULL: none */
+    uint32_t port;         /* 0 to 65535; 0: any free port */
+    uint32_t threads;      /* 1 to 256; 0: as many as the process has CPUs */
     uint32_t max_connections;        /* 1 to 1000000; 0: 10000, or what the file limit allows */
     uint32_t max_connections_per_ip; /* 0 to 1000000; 0: no limit */
     uint32_t drain_delay;            /* milliseconds, 0 to 10 minutes */
@@ -30,7 +29,7 @@ struct config {
 
 /* Reads the settings from `argc` and `argv`, which are main's, then from the environment, then from
  * the defaults: the first that gives one decides, and only the value that decides is checked. When
- * the flags ask for --help or --version, nothing else is read.
+ * the flags, which are all checked, ask for --help or --version, the environment is not read.
  * Returns 0. When a flag or a value is wrong, returns -EINVAL and writes into `error` (of `size`
  * bytes) its name, the value and what is allowed, on one line without a newline. */
 int config_read(struct config *config, int argc, char *const argv[], char *error, size_t size);

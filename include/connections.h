@@ -45,11 +45,13 @@ struct connection *connections_add(struct connections *connections, int socket);
  * closed: then no other socket can have got its number while the record names it. */
 void connections_remove(struct connections *connections, struct connection *connection);
 
-/* How many were ever added. */
-uint64_t connections_opened(struct connections *connections);
+/* How many were ever added, and how many of them are open. */
+uint64_t connections_opened(struct connections *connections, size_t *open);
 
-/* True when the kernel has received bytes on the connection after the last complete request head:
- * the begin of another request. Where the kernel cannot say (it can since Linux 4.1), false. */
+/* True when the kernel has received more on the connection than complete request heads and one
+ * empty line, which some clients send beside a request (RFC 9112, section 2.2): the begin of
+ * another request, of at least three bytes. Where the kernel cannot say (it can since Linux 4.1),
+ * false. */
 bool connection_has_more(const struct connection *connection);
 
 /* Shuts down the sockets of the connections that were accepted at or before `accepted`

@@ -8,7 +8,8 @@
 
 /* Prepares the process for its signals: SIGTERM, SIGINT and SIGHUP wait for lifecycle_run(), in
  * this thread and in those that it starts later; SIGPIPE is ignored (a client that is gone is an
- * error of its connection), and so is SIGCHLD, so that as process 1 it leaves no zombies. SIGHUP
+ * error of its connection), and so are SIGXFSZ (a log file at its limit) and SIGCHLD, so that
+ * as process 1 it leaves no zombies. SIGHUP
  * stays ignored when it was at the start of the process, as nohup(1) does. */
 void lifecycle_block_signals(void);
 

@@ -36,14 +36,12 @@ struct log {
     enum log_level level;
     pthread_mutex_t lock;
     uint64_t dropped; /* lines that could not be written since the last that could; under `lock` */
+    bool is_torn;     /* the last line was written in part; under `lock` */
 };
 
 /* Sets up `log` to write events up to `level` to `descriptor`, which stays the caller's.
  * `log` must not move afterwards. Threads may then share it. */
 void log_init(struct log *log, int descriptor, enum log_format format, enum log_level level);
-
-/* True when an event of `level` would be written: lets a caller skip work for nothing. */
-bool log_enabled(const struct log *log, enum log_level level);
 
 /* Writes one line: time (RFC 3339, UTC, milliseconds), level, `message` (a constant), and `count`
  * fields. A field that does not fit into LOG_LINE_MAX less LOG_DROPPED_MAX is left out.

@@ -19,8 +19,6 @@ struct reply *reply_create(unsigned status, const char *content_type, const char
 /* Frees a reply; NULL is ignored. */
 void reply_free(struct reply *reply);
 
-unsigned reply_status(const struct reply *reply);
-
 /* Queues the answer to the request that `connection` is at; with `close` it carries
  * "Connection: close", and the connection ends after it.
  * Returns false when libmicrohttpd refuses: then the connection is to be closed. */

@@ -20,13 +20,13 @@ enum method {
 enum target_form {
     TARGET_MALFORMED,
     TARGET_PATH,      /* origin-form or absolute-form */
-    TARGET_AUTHORITY, /* host:port, for CONNECT alone */
+    TARGET_AUTHORITY, /* a host and a colon, at most a port after it, for CONNECT alone */
     TARGET_ASTERISK,  /* "*", the server as a whole, for OPTIONS alone */
 };
 
 struct request_target {
     enum target_form form;
-    const char *path; /* within the text that was parsed; for the other forms NULL */
+    const char *path; /* within the text that was parsed, or "/" where that has none; else NULL */
     size_t length;    /* of the path, without the query */
 };
 
@@ -45,7 +45,7 @@ bool request_form_is_valid(enum method method, enum target_form form);
 /* True for the value of a Host field (RFC 9110, section 7.2): a name of letters, digits and -._~,
  * or an IPv6 address in brackets, and after it at most one port. Stricter than the grammar, in
  * which a name may have sub-delimiters and percent-encoding: no host has them, and lists have
- * commas. */
+ * commas. At most 262 bytes: a name in DNS has 253. */
 bool request_host_is_valid(const char *value, size_t length);
 
 /* True when the name is a token and the value has no control character but HTAB (RFC 9110, sections

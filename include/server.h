@@ -28,12 +28,14 @@ struct server *server_start(const struct server_parts *parts);
  * are followed by another one that has arrived. */
 void server_drain(struct server *server);
 
-/* Stops accepting: connections that the kernel has completed so far are still served, later ones
- * are refused by the kernel. To be called once. */
+/* Stops accepting. To be called once, and server_close_idle() after it until nothing is left:
+ * connections that the kernel has completed are still served, as far as the limit of connections
+ * has or gets room for them; then the kernel refuses further ones. */
 void server_stop_accepting(struct server *server);
 
 /* After server_stop_accepting(): closes the connections that were accepted at or before `accepted`
- * (milliseconds of CLOCK_MONOTONIC) and are idle, and returns how many are still open. */
+ * (milliseconds of CLOCK_MONOTONIC) and are idle. Returns how many are left: open, or known to wait
+ * for room. */
 size_t server_close_idle(struct server *server, int64_t accepted);
 
 /* Ends all connections, whatever they are at, and the threads, and frees the server. */

@@ -15,7 +15,7 @@ release_pattern='(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)'
 prerelease_pattern='(0|[1-9][0-9]*|[0-9]*[A-Za-z-][0-9A-Za-z-]*)'
 semver_pattern="$release_pattern(-$prerelease_pattern(\\.$prerelease_pattern)*)?"
 semver_pattern="$semver_pattern(\\+[0-9A-Za-z-]+(\\.[0-9A-Za-z-]+)*)?"
-url_pattern="https?://[][A-Za-z0-9._~:/?#@!\$&'()*+,;=%-]+"
+url_pattern="https?://[A-Za-z0-9[][][A-Za-z0-9._~:/?#@!\$&'()*+,;=%-]*"
 
 die() {
     printf 'build-info: %s\n' "$1" >&2
@@ -87,15 +87,23 @@ head_commit() {
     esac
 }
 
+# ask_git COMMAND...: also in a tree that belongs to another user, as in a container: whose Makefile
+# runs may be asked for its commit.
+ask_git() {
+    git -c safe.directory="$PWD" -c core.fsmonitor=false "$@"
+}
+
 # Set found_commit, found_epoch, found_version and found_dirty to what the source tree says of itself;
 # what it does not say stays empty.
 found_commit='' found_epoch='' found_version='' found_dirty=''
 ask_tree() {
     if [ -e .git ] && command -v git >/dev/null 2>&1; then
-        found_commit=$(git rev-parse --verify --quiet HEAD) || return 0 # no commit yet
-        found_epoch=$(git log -1 --format=%ct)
-        found_version=$(git describe --tags --match '[vV]ersion*' 2>/dev/null) || found_version=''
-        found_dirty=$(git status --porcelain --untracked-files=no)
+        found_commit=$(ask_git rev-parse --verify --quiet HEAD) || return 0 # no commit yet
+        found_epoch=$(ask_git log -1 --no-show-signature --format=%ct)
+        found_version=$(ask_git describe --tags --match '[vV]ersion*' 2>/dev/null) || found_version=''
+        # A file that git does not know yet counts where it would be compiled.
+        found_dirty=$(ask_git status --porcelain --untracked-files=no
+            ask_git status --porcelain src include)
     elif [ -d .git ]; then
         found_commit=$(head_commit)
     else

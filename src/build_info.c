@@ -135,8 +135,8 @@ static int two_digits(const char *text)
     return (text[0] - '0') * 10 + (text[1] - '0');
 }
 
-/* True for the one form that the build writes. The ranges are those of RFC 3339, section 5.7,
- * without leap seconds, which a commit's time does not have. */
+/* True for the one form that the build writes. No leap seconds: a commit's time has none. Every
+ * month may have 31 days: the build calculates the date, this only finds another form. */
 static bool is_date(const char *text)
 {
     static const char form[] = "0000-00-00T00:00:00Z";

@@ -24,9 +24,8 @@ struct setting {
     const char *fallback;       /* the default as it would be given; NULL: found out at start */
     const char *shown_fallback; /* what --help says of the default, where `fallback` is NULL */
     uint32_t lowest;            /* of a number, or of a duration: milliseconds, whole seconds */
-    uint32_t
-        highest; /* the same, whole minutes; for KIND_ACTION the action; for KIND_CHOICE unused */
-    const char *choices[5]; /* the words of KIND_CHOICE by value; an empty one cannot be given */
+    uint32_t highest;           /* the same, whole minutes; or the action of KIND_ACTION */
+    const char *choices[5];     /* the words of KIND_CHOICE by value; "" cannot be given */
     size_t offset;
     const char *help;
 };

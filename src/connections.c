@@ -55,23 +55,25 @@ void connections_remove(struct connections *connections, struct connection *conn
     free(connection);
 }
 
-uint64_t connections_opened(struct connections *connections)
+uint64_t connections_opened(struct connections *connections, size_t *open)
 {
     uint64_t opened = 0;
 
     pthread_mutex_lock(&connections->lock);
     opened = connections->opened;
+    *open = connections->open;
     pthread_mutex_unlock(&connections->lock);
     return opened;
 }
 
 bool connection_has_more(const struct connection *connection)
 {
+    static const char empty_line[] = {'\r', '\n'}; /* is skipped, and in no head's size */
     struct tcp_info info = {0};
     socklen_t size = sizeof info;
 
     return getsockopt(connection->socket, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
-           info.tcpi_bytes_received > atomic_load(&connection->read);
+           info.tcpi_bytes_received > atomic_load(&connection->read) + sizeof empty_line;
 }
 
 static bool is_idle(const struct connection *connection)

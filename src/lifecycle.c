@@ -35,6 +35,7 @@ void lifecycle_block_signals(void)
     const sigset_t set = stop_signals();
 
     (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
     (void)signal(SIGCHLD, SIG_IGN);
     (void)sigprocmask(SIG_BLOCK, &set, NULL);
 }

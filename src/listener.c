@@ -1,6 +1,7 @@
 #include "listener.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stddef.h>
 #include <sys/socket.h>
@@ -31,7 +32,7 @@ static int bind_and_listen(int listener, const struct sockaddr_storage *address,
         return result;
     if (bind(listener, (const struct sockaddr *)address, size) < 0)
         return -errno;
-    if (listen(listener, SOMAXCONN) < 0)
+    if (listen(listener, INT_MAX) < 0)
         return -errno;
     return 0;
 }

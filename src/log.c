@@ -32,7 +32,7 @@ void log_init(struct log *log, int descriptor, enum log_format format, enum log_
     pthread_mutex_init(&log->lock, NULL);
 }
 
-bool log_enabled(const struct log *log, enum log_level level)
+static bool is_enabled(const struct log *log, enum log_level level)
 {
     return level <= log->level;
 }
@@ -94,14 +94,25 @@ static void line_end(struct line *line)
     line->bytes[line->length++] = '\n';
 }
 
-/* Writes the line if the descriptor takes it now. Called with the lock held, so that no other
- * thread fills a pipe between the question and the write. */
-static bool line_write(int descriptor, const struct line *line)
+static bool is_ready(int descriptor)
 {
     struct pollfd ready = {.fd = descriptor, .events = POLLOUT};
 
-    return poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0 &&
-           write(descriptor, line->bytes, line->length) == (ssize_t)line->length;
+    return poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0;
+}
+
+/* Writes the line if the descriptor takes it now. Called with the lock held, so that no other
+ * thread fills a pipe between the question and the write. A disk that is nearly full takes part of
+ * a line: the next one must not continue it. */
+static bool line_write(struct log *log, const struct line *line)
+{
+    ssize_t written = 0;
+
+    if (!is_ready(log->descriptor) || (log->is_torn && write(log->descriptor, "\n", 1) != 1))
+        return false;
+    written = write(log->descriptor, line->bytes, line->length);
+    log->is_torn = written > 0 && (size_t)written < line->length;
+    return written == (ssize_t)line->length;
 }
 
 void log_write(struct log *log, enum log_level level, const char *message,
@@ -109,7 +120,7 @@ void log_write(struct log *log, enum log_level level, const char *message,
 {
     struct line line;
 
-    if (!log_enabled(log, level))
+    if (!is_enabled(log, level))
         return;
     line.length = 0;
     line.limit = sizeof line.bytes - END_MAX - LOG_DROPPED_MAX;
@@ -126,7 +137,7 @@ void log_write(struct log *log, enum log_level level, const char *message,
     if (log->dropped > 0)
         line_add_number(&line, "dropped", (int64_t)log->dropped);
     line_end(&line);
-    if (line_write(log->descriptor, &line))
+    if (line_write(log, &line))
         log->dropped = 0;
     else
         log->dropped++;

@@ -159,17 +159,13 @@ static int serve(struct config *config, const struct build_info *info)
 }
 
 /* Opens /dev/null in the place of each standard descriptor that is closed: else a socket would get
- * its number, and the log would be written to a client. For reading, so that writing still fails.
- */
+ * its number, and the log would be written into it. For reading, so that writing still fails. */
 static bool open_standard_descriptors(void)
 {
-    int descriptor = STDIN_FILENO;
-
-    while (descriptor >= 0 && descriptor <= STDERR_FILENO)
-        descriptor = open("/dev/null", O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0)
-        return false;
-    (void)close(descriptor);
+    for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++) {
+        if (fcntl(descriptor, F_GETFD) < 0 && open("/dev/null", O_RDONLY) != descriptor)
+            return false;
+    }
     return true;
 }
 

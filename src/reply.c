@@ -69,11 +69,6 @@ void reply_free(struct reply *reply)
     free(reply);
 }
 
-unsigned reply_status(const struct reply *reply)
-{
-    return reply->status;
-}
-
 bool reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close)
 {
     return MHD_queue_response(connection, reply->status, close ? reply->close : reply->open) ==

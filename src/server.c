@@ -1,5 +1,6 @@
 #include "server.h"
 
+#include <errno.h>
 #include <microhttpd.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -36,8 +37,9 @@ struct server {
     struct log *log;
     enum access_log access_log;
     int listener;
-    uint64_t
-        handed_over; /* how many connections are opened when the threads have taken the backlog */
+    size_t max_connections;
+    bool has_backlog;     /* accepting has stopped, and the kernel may still have connections */
+    uint64_t handed_over; /* how many are opened when the threads have taken what they were given */
     int64_t hand_over_deadline; /* when not to wait for that any longer */
     atomic_bool draining;
     struct connections connections;
@@ -223,6 +225,7 @@ struct server *server_start(const struct server_parts *parts)
     server->log = parts->log;
     server->access_log = config->access_log;
     server->listener = parts->listener;
+    server->max_connections = config->max_connections;
     connections_init(&server->connections);
     /* clang-format off */
     server->daemon = MHD_start_daemon(
@@ -249,43 +252,72 @@ void server_drain(struct server *server)
     atomic_store(&server->draining, true);
 }
 
-/* Gives libmicrohttpd the connections that the kernel has completed and no thread has accepted. */
-static uint64_t hand_over_backlog(const struct server *server)
+/* How many connections were handed over that no thread has opened yet; `*open` becomes the number
+ * of open ones. A thread at its limit drops a connection without a word: that is not waited for. */
+static uint64_t count_waiting(struct server *server, size_t *open)
 {
-    uint64_t count = 0;
+    const uint64_t opened = connections_opened(&server->connections, open);
 
-    for (;;) {
+    if (opened >= server->handed_over || monotonic_milliseconds() >= server->hand_over_deadline)
+        server->handed_over = opened;
+    return server->handed_over - opened;
+}
+
+/* True when a thread can take one more connection. Near the limit, which is divided among the
+ * threads, only one at a time is handed over: which thread gets it shows only when it has it. What
+ * the library counts is what its limit goes by; a connection leaves our list a little earlier. */
+static bool has_room(struct server *server)
+{
+    size_t open = 0;
+    const uint64_t waiting = count_waiting(server, &open);
+    const unsigned counted =
+        MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
+
+    return waiting == 0 ? counted < server->max_connections
+                        : counted + waiting < server->max_connections / 2;
+}
+
+/* Gives libmicrohttpd the connections that the kernel has completed and no thread has accepted, as
+ * far as there is room; when none is left, the kernel stops listening. The descriptor must stay:
+ * threads may still name it. */
+static void hand_over_backlog(struct server *server)
+{
+    while (server->has_backlog && has_room(server)) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
         const int socket = accept4(server->listener, (struct sockaddr *)&address, &size,
                                    SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-        if (socket < 0)
-            return count;
-        if (MHD_add_connection(server->daemon, socket, (struct sockaddr *)&address, size) ==
-            MHD_YES)
-            count++;
+        if (socket < 0 && errno != EAGAIN)
+            return; /* that one is gone, or descriptors are short: again at the next look */
+        if (socket < 0) {
+            server->has_backlog = false;
+            (void)shutdown(server->listener, SHUT_RDWR);
+        } else if (MHD_add_connection(server->daemon, socket, (struct sockaddr *)&address, size) ==
+                   MHD_YES) {
+            server->handed_over++;
+            server->hand_over_deadline = monotonic_milliseconds() + HAND_OVER_TIMEOUT;
+        }
     }
 }
 
 void server_stop_accepting(struct server *server)
 {
-    const uint64_t opened = connections_opened(&server->connections);
-
     (void)MHD_quiesce_daemon(server->daemon);
-    server->handed_over = opened + hand_over_backlog(server);
-    server->hand_over_deadline = monotonic_milliseconds() + HAND_OVER_TIMEOUT;
-    /* The kernel stops listening now. The descriptor must stay: threads may still name it. */
-    (void)shutdown(server->listener, SHUT_RDWR);
+    server->has_backlog = true;
+    hand_over_backlog(server);
 }
 
 size_t server_close_idle(struct server *server, int64_t accepted)
 {
-    const size_t open = connections_shutdown_idle(&server->connections, accepted);
-    const bool is_complete = connections_opened(&server->connections) >= server->handed_over ||
-                             monotonic_milliseconds() >= server->hand_over_deadline;
+    uint64_t waiting = 0;
+    size_t open = 0;
 
-    return open == 0 && !is_complete ? 1 : open;
+    hand_over_backlog(server);
+    /* In this order: a connection that is opened meanwhile is counted twice rather than not. */
+    waiting = count_waiting(server, &open);
+    open = connections_shutdown_idle(&server->connections, accepted);
+    return open + waiting + (server->has_backlog ? 1 : 0);
 }
 
 void server_stop(struct server *server)

@@ -250,25 +250,6 @@ static void more_connections_than_files_exits_1_and_says_so(void **state)
     process_end(process);
 }
 
-static void close_standard_descriptors(void)
-{
-    (void)close(STDIN_FILENO);
-    (void)close(STDOUT_FILENO);
-    (void)close(STDERR_FILENO);
-}
-
-/* Else a connection would get the number of stderr, and the log would be sent to its client. */
-static void closed_standard_descriptors_are_replaced(void **state)
-{
-    static const char *const arguments[] = {"--healthcheck", "--port=1", NULL};
-    struct process *process = process_start_with(arguments, NULL, close_standard_descriptors);
-
-    (void)state;
-    assert_int_equal(process_wait(process), 1);
-    assert_string_equal(process->stderr_text, "");
-    process_end(process);
-}
-
 static void check_health(uint16_t port, int code, const char *error)
 {
     char flag[32];
@@ -331,7 +312,6 @@ int main(void)
         cmocka_unit_test(privileged_port_exits_1_and_says_so),
         cmocka_unit_test(low_file_limit_lowers_the_default_of_connections),
         cmocka_unit_test(more_connections_than_files_exits_1_and_says_so),
-        cmocka_unit_test(closed_standard_descriptors_are_replaced),
         cmocka_unit_test(healthcheck_follows_the_server),
         cmocka_unit_test(server_writes_nothing_to_stdout_and_two_events_at_least),
     };

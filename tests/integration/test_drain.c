@@ -134,7 +134,7 @@ static void expect_finished(size_t length)
 static void request_in_flight_is_finished(void **state)
 {
     (void)state;
-    expect_finished(1);                                              /* within the method */
+    expect_finished(strlen("GET"));                                  /* after the method */
     expect_finished(strlen("GET /hea"));                             /* within the target */
     expect_finished(strlen("GET /healthz HTTP/1.1\r\nHost: a"));     /* within the fields */
     expect_finished(strlen("GET /healthz HTTP/1.1\r\nHost: a\r\n")); /* before the empty line */
@@ -154,6 +154,77 @@ static void idle_connections_are_closed(void **state)
     client_expect_closed(silent);
     (void)close(used);
     (void)close(silent);
+    end(process, 0);
+}
+
+/* Some clients send an empty line before or after a request: it begins none. */
+static void connection_with_an_empty_line_is_idle(void **state)
+{
+    uint16_t port = 0;
+    struct process *process = process_serve(PATIENT, &port);
+    const int before = client_connect(port);
+    const int after = client_connect(port);
+
+    (void)state;
+    client_expect_answer(before, "\r\n" GET("/healthz"), &ALIVE);
+    client_expect_answer(after, GET("/healthz") "\r\n", &ALIVE);
+    drain(process);
+    client_expect_closed(before);
+    client_expect_closed(after);
+    (void)close(before);
+    (void)close(after);
+    end(process, 0);
+}
+
+static void answer_to_a_request_after_an_empty_line_says_close(void **state)
+{
+    static const char *const arguments[] = {"--port=0", "--drain-delay=10m", NULL};
+    uint16_t port = 0;
+    struct process *process = process_serve(arguments, &port);
+    const int client = client_connect(port);
+
+    (void)state;
+    drain(process);
+    client_expect_answer(client, "\r\n" GET("/healthz"), &ALIVE_CLOSE);
+    (void)close(client);
+    process_signal(process, SIGTERM);
+    end(process, 1);
+}
+
+/* They wait in the kernel's backlog until the idle ones have made room. */
+static void requests_above_the_limit_are_answered_before_the_end(void **state)
+{
+    static const char *const arguments[] = {"--port=0", "--threads=2", "--max-connections=2",
+                                            "--shutdown-timeout=10m", NULL};
+    uint16_t port = 0;
+    struct process *process = process_serve(arguments, &port);
+    int idle[2];
+    int waiting[5];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(idle); i++) {
+        idle[i] = client_connect(port);
+        client_expect_answer(idle[i], GET("/healthz"), &ALIVE);
+    }
+    for (size_t i = 0; i < COUNT_OF(waiting); i++) {
+        waiting[i] = client_connect(port);
+        client_send_text(waiting[i], GET("/healthz"));
+    }
+    drain(process);
+    for (size_t i = 0; i < COUNT_OF(waiting); i++) {
+        char *answer = client_receive(waiting[i], false);
+        char *expected = client_print_answer(&ALIVE_CLOSE);
+
+        assert_string_equal(answer, expected);
+        client_expect_closed(waiting[i]);
+        free(answer);
+        free(expected);
+        (void)close(waiting[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(idle); i++) {
+        client_expect_closed(idle[i]);
+        (void)close(idle[i]);
+    }
     end(process, 0);
 }
 
@@ -287,6 +358,9 @@ int main(void)
         cmocka_unit_test(pipelined_requests_that_have_arrived_are_answered_before_the_close),
         cmocka_unit_test(request_in_flight_is_finished),
         cmocka_unit_test(idle_connections_are_closed),
+        cmocka_unit_test(connection_with_an_empty_line_is_idle),
+        cmocka_unit_test(answer_to_a_request_after_an_empty_line_says_close),
+        cmocka_unit_test(requests_above_the_limit_are_answered_before_the_end),
         cmocka_unit_test(request_beyond_the_timeout_is_cut),
         cmocka_unit_test(second_signal_cuts_requests_in_flight),
         cmocka_unit_test(requests_that_arrived_before_the_stop_are_answered),

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -74,6 +75,8 @@ static void become(char **command, char **environment, int out, int err, void (*
         _exit(126);
     if (prepare != NULL)
         prepare();
+    /* A test that fails leaves its process behind: it ends with the test program. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     (void)execvpe(command[0], command, environment);
     _exit(127);
 }

@@ -44,7 +44,7 @@ void *__wrap_malloc(size_t size)
 /* A static libc's own calloc() and strdup() would come back to malloc() here. */
 void *__wrap_calloc(size_t count, size_t size)
 {
-    void *block = malloc(count * size);
+    void *block = __wrap_malloc(count * size);
 
     return block == NULL ? NULL : memset(block, 0, count * size);
 }
@@ -67,9 +67,10 @@ void __wrap_free(void *block)
 
 char *__wrap_strdup(const char *text)
 {
-    char *copy = malloc(strlen(text) + 1);
+    const size_t size = strlen(text) + 1;
+    char *copy = __wrap_malloc(size);
 
-    return copy == NULL ? NULL : strcpy(copy, text);
+    return copy == NULL ? NULL : memcpy(copy, text, size);
 }
 
 struct reply *__wrap_reply_create(unsigned status, const char *content_type, const char *allow,

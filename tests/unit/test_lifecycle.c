@@ -40,7 +40,6 @@ void __wrap_server_drain(struct server *server);
 void __wrap_server_stop_accepting(struct server *server);
 size_t __wrap_server_close_idle(struct server *server, int64_t accepted);
 int64_t __wrap_monotonic_milliseconds(void);
-int __real_sigwaitinfo(const sigset_t *set, siginfo_t *info);
 int __wrap_sigwaitinfo(const sigset_t *set, siginfo_t *info);
 int __real_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
 int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
@@ -109,7 +108,7 @@ int __wrap_sigwaitinfo(const sigset_t *set, siginfo_t *info)
     for (int number = 1; number < NSIG; number++)
         is_endless = is_endless && !(sigismember(set, number) && sigismember(&pending, number));
     assert_false(is_endless);
-    return __real_sigwaitinfo(set, info);
+    return __real_sigtimedwait(set, info, NULL); /* as a static libc's sigwaitinfo() does */
 }
 
 /* Moves the clock on by `timeout`, or to the signal of the script, whichever is first. */

@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
@@ -431,7 +432,7 @@ static void listener_has_the_longest_backlog(void **state)
     const int listener = open_or_fail("127.0.0.1", 0);
 
     (void)state;
-    assert_int_equal(last_backlog, SOMAXCONN);
+    assert_int_equal(last_backlog, INT_MAX);
     (void)close(listener);
 }
 

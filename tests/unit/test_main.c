@@ -608,12 +608,28 @@ static void closed_stdout_is_an_error_for_those_who_write_to_it(void **state)
         assert_int_equal(run_without(STDOUT_FILENO, rows[i]), 1);
 }
 
-static void standard_descriptors_that_cannot_be_opened_are_an_error(void **state)
+static void standard_descriptor_that_cannot_be_opened_is_an_error(void **state)
 {
+    static const char *const arguments[] = {"--version", NULL};
+    const int saved = dup(STDIN_FILENO);
+    int status = -1;
+
     (void)state;
     calls.open_error = ENOENT;
-    expect_run(NULL, 1, "", NAME ": cannot open /dev/null\n");
+    (void)close(STDIN_FILENO);
+    status = call_main(arguments);
+    restore(STDIN_FILENO, saved);
+    assert_int_equal(status, 1);
     assert_string_equal(trace, "");
+}
+
+static void descriptors_that_are_open_need_no_dev_null(void **state)
+{
+    static const char *const arguments[] = {"--healthcheck", NULL};
+
+    (void)state;
+    calls.open_error = ENOENT;
+    assert_int_equal(call_main(arguments), 0);
 }
 
 static void healthcheck_exits_as_the_probe_says(void **state)
@@ -667,7 +683,8 @@ int main(void)
         cmocka_unit_test_setup(stdout_that_could_not_be_written_for_a_while_is_an_error, set_up),
         cmocka_unit_test_setup(closed_standard_descriptors_are_opened, set_up),
         cmocka_unit_test_setup(closed_stdout_is_an_error_for_those_who_write_to_it, set_up),
-        cmocka_unit_test_setup(standard_descriptors_that_cannot_be_opened_are_an_error, set_up),
+        cmocka_unit_test_setup(standard_descriptor_that_cannot_be_opened_is_an_error, set_up),
+        cmocka_unit_test_setup(descriptors_that_are_open_need_no_dev_null, set_up),
         cmocka_unit_test_setup(healthcheck_exits_as_the_probe_says, set_up),
         cmocka_unit_test_setup(wrong_setting_exits_with_2, set_up),
         cmocka_unit_test_setup(malformed_build_info_stops_everything, set_up),

@@ -61,7 +61,7 @@ void *__wrap_malloc(size_t size)
 /* A static libc's own calloc() would come back to malloc() here. */
 void *__wrap_calloc(size_t count, size_t size)
 {
-    void *block = malloc(count * size);
+    void *block = __wrap_malloc(count * size);
 
     return block == NULL ? NULL : memset(block, 0, count * size);
 }
@@ -166,7 +166,6 @@ static void reply_create_returns_status_fields_and_body(void **state)
 
     (void)state;
     assert_non_null(reply);
-    assert_uint_equal(reply_status(reply), 200);
     expect_queued(reply, false, 200, "Content-Type: application/json\n" COMMON "Allow: GET, HEAD\n",
                   body);
     expect_queued(reply, true, 200,
@@ -182,7 +181,6 @@ static void reply_create_without_type_and_allow_leaves_their_fields_out(void **s
 
     (void)state;
     assert_non_null(reply);
-    assert_uint_equal(reply_status(reply), 204);
     expect_queued(reply, false, 204, COMMON, body);
     expect_queued(reply, true, 204, "Connection: close\n" COMMON, body);
     reply_free(reply);

@@ -37,7 +37,9 @@ static atomic_bool no_reply_is_queued;
 static atomic_bool reply_waits; /* between at_reply and through_reply */
 static sem_t at_reply;
 static sem_t through_reply;
+static atomic_bool connections_are_dropped;
 static atomic_bool no_connection_is_added;
+static atomic_bool connections_are_dropped; /* although they were added */
 static _Atomic(const char *) hosts; /* the only fields of requests: a Host for each of its bytes */
 static sem_t targets;               /* posted for each request target that is routed */
 static atomic_bool sigterm_is_blocked; /* in the thread that routed the last */
@@ -53,6 +55,7 @@ static sem_t through_gate;
 /* Of the thread of the test alone. */
 static int64_t now; /* for the server */
 static bool is_quiesced;
+static int accept_error; /* of the next accept4(); 0: none */
 static bool no_daemon_starts;
 static char options[1024]; /* that libmicrohttpd was started with, a line each */
 
@@ -94,12 +97,14 @@ void *__wrap_malloc(size_t size)
     return __real_malloc(size);
 }
 
+/* A static libc's own calloc() would come back to malloc() here. */
 void *__wrap_calloc(size_t count, size_t size)
 {
-    if (failing_now() || (size == sizeof(struct connection) && atomic_load(&no_memory_for_records)))
-        return NULL;
-    atomic_fetch_add(&blocks, 1);
-    return __real_calloc(count, size);
+    void *block = NULL;
+
+    if (size != sizeof(struct connection) || !atomic_load(&no_memory_for_records))
+        block = __wrap_malloc(count * size);
+    return block == NULL ? NULL : memset(block, 0, count * size);
 }
 
 void __wrap_free(void *block)
@@ -123,6 +128,15 @@ int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
     if (pthread_equal(pthread_self(), test_thread)) {
         assert_true(is_quiesced); /* else the threads would take connections meanwhile */
         assert_int_equal(flags, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (accept_error != 0) {
+            errno = accept_error;
+            accept_error = 0;
+            return -1;
+        }
+        if (failing_now()) {
+            errno = EMFILE;
+            return -1;
+        }
     } else if (atomic_load(&gate_is_closed)) {
         sem_post(&at_gate);
         while (sem_wait(&through_gate) != 0)
@@ -169,10 +183,12 @@ bool __wrap_reply_queue(const struct reply *reply, struct MHD_Connection *connec
 enum MHD_Result __wrap_MHD_add_connection(struct MHD_Daemon *daemon, int socket,
                                           const struct sockaddr *address, socklen_t size)
 {
-    if (!atomic_load(&no_connection_is_added))
+    const bool is_dropped = atomic_load(&connections_are_dropped);
+
+    if (!is_dropped && !atomic_load(&no_connection_is_added))
         return __real_MHD_add_connection(daemon, socket, address, size);
     (void)close(socket);
-    return MHD_NO;
+    return is_dropped ? MHD_YES : MHD_NO;
 }
 
 int __wrap_MHD_get_connection_values_n(struct MHD_Connection *connection, enum MHD_ValueKind kind,
@@ -281,12 +297,15 @@ static void restore_calls(void)
     atomic_store(&bad_closes, 0);
     atomic_store(&no_memory_for_records, false);
     atomic_store(&no_reply_is_queued, false);
+    atomic_store(&connections_are_dropped, false);
     atomic_store(&no_connection_is_added, false);
+    atomic_store(&connections_are_dropped, false);
     atomic_store(&reply_waits, false);
     atomic_store(&hosts, NULL);
     atomic_store(&gate_is_closed, false);
     now = 123456789;
     is_quiesced = false;
+    accept_error = 0;
     no_daemon_starts = false;
     test_thread = pthread_self();
     sem_init(&targets, 0, 0);
@@ -892,8 +911,8 @@ static void server_close_idle_closes_the_idle_and_counts_all(void **state)
     server_stop_accepting(fixture->server);
     assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 2);
     assert_true(client_is_quiet(idle));
-    assert_uint_equal(server_close_idle(fixture->server, INT64_MAX), 2);
-    await_open(fixture, 1, INT64_MAX); /* the answer may have come before the request was done */
+    await_open(fixture, 1,
+               INT64_MAX); /* by and by: the answer may have come before the request was done */
     client_expect_closed(idle);
     assert_true(client_is_quiet(busy));
     client_expect_answer(busy, "Host: a\r\n\r\n", &DOCUMENT);
@@ -946,7 +965,7 @@ static void connections_in_the_backlog_are_served(void **state)
         server_drain(fixture->server);
         server_stop_accepting(fixture->server);
         assert_int_equal(connect_error(fixture->port), ECONNREFUSED);
-        assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 1);
+        assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), COUNT_OF(clients));
         open_gate(threads[row]);
         for (size_t i = 0; i < COUNT_OF(clients); i++) {
             expect_answer(clients[i], &DOCUMENT_CLOSE);
@@ -987,26 +1006,74 @@ static void connection_in_the_backlog_without_memory_is_not_waited_for(void **st
     (void)close(client);
 }
 
-/* More connections wait than the limit has room for: libmicrohttpd closes the others without a
- * word. */
-static void connection_in_the_backlog_beyond_the_limit_is_not_waited_for_ever(void **state)
+static void connections_in_the_backlog_wait_for_room(void **state)
+{
+    static const struct {
+        uint32_t limit;
+        size_t left; /* known to wait: handed over, or one in the backlog at least */
+    } rows[] = {{1, 2}, {2, 2}, {4, 3}, {8, 5}};
+
+    for (size_t row = 0; row < COUNT_OF(rows); row++) {
+        struct fixture *fixture = *state;
+        int clients[6];
+
+        fixture->config.threads = 1;
+        fixture->config.max_connections = rows[row].limit;
+        fill_backlog(fixture, clients, COUNT_OF(clients));
+        server_drain(fixture->server);
+        server_stop_accepting(fixture->server);
+        assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), rows[row].left);
+        open_gate(1);
+        await_open(fixture, 0, INT64_MIN);
+        for (size_t i = 0; i < COUNT_OF(clients); i++) {
+            expect_answer(clients[i], &DOCUMENT_CLOSE);
+            (void)close(clients[i]);
+        }
+        assert_int_equal(connect_error(fixture->port), ECONNREFUSED);
+        stop_server(fixture);
+    }
+}
+
+static void connection_in_the_backlog_that_cannot_be_accepted_is_tried_again(void **state)
+{
+    static const int errors[] = {EMFILE, ECONNABORTED};
+
+    for (size_t i = 0; i < COUNT_OF(errors); i++) {
+        struct fixture *fixture = *state;
+        int client = -1;
+
+        fill_backlog(fixture, &client, 1);
+        accept_error = errors[i];
+        server_stop_accepting(fixture->server);
+        accept_error = errors[i];
+        assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 1);
+        assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 1);
+        open_gate(fixture->config.threads);
+        expect_answer(client, &DOCUMENT);
+        (void)close(client);
+        await_open(fixture, 0, INT64_MIN);
+        stop_server(fixture);
+    }
+}
+
+/* A thread at its limit does that. */
+static void connection_that_is_dropped_after_it_was_handed_over_is_not_waited_for_long(void **state)
 {
     struct fixture *fixture = *state;
     int clients[2];
 
-    fixture->config.threads = 1;
-    fixture->config.max_connections = 1;
     fill_backlog(fixture, clients, COUNT_OF(clients));
-    server_drain(fixture->server);
+    atomic_store(&connections_are_dropped, true);
     server_stop_accepting(fixture->server);
-    open_gate(1);
-    expect_answer(clients[0], &DOCUMENT_CLOSE);
-    client_expect_closed(clients[1]);
-    assert_uint_equal(server_close_idle(fixture->server, INT64_MAX), 1);
-    now += 1000;
-    await_open(fixture, 0, INT64_MIN);
-    (void)close(clients[0]);
-    (void)close(clients[1]);
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 2);
+    now += 100;
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 2);
+    now += 900;
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 0);
+    for (size_t i = 0; i < COUNT_OF(clients); i++) {
+        client_expect_closed(clients[i]);
+        (void)close(clients[i]);
+    }
 }
 
 /* Starts a server, has a connection in the middle of a request and one that is idle, and stops. */
@@ -1104,8 +1171,13 @@ int main(void)
             connection_in_the_backlog_that_is_not_taken_is_not_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(connection_in_the_backlog_without_memory_is_not_waited_for,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(connections_in_the_backlog_wait_for_room, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(
-            connection_in_the_backlog_beyond_the_limit_is_not_waited_for_ever, set_up, tear_down),
+            connection_in_the_backlog_that_cannot_be_accepted_is_tried_again, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            connection_that_is_dropped_after_it_was_handed_over_is_not_waited_for_long, set_up,
+            tear_down),
         cmocka_unit_test_setup_teardown(server_stop_ends_all_connections_and_frees_all, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(
