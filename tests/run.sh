@@ -41,10 +41,14 @@ count() {
 }
 
 VALGRIND=${VALGRIND-}
+pids=
+trap 'kill $pids; exit 130' INT TERM # what runs in the background does not heed the keyboard
 for program; do
     run "$program" &
+    pids="$pids $!"
 done
 wait
+trap - INT TERM
 
 passed=0 failed=0 skipped=0
 for program; do

@@ -178,6 +178,23 @@ dirty_tree_shows() {
     expect_equal "$(show VERSION)" 0.0.0-dev+dirty
 }
 
+untracked_source_shows_as_it_would_be_compiled() {
+    repository
+    mkdir src
+    echo >src/untracked.c
+    expect_equal "$(show VERSION)" 0.0.0-dev+dirty
+}
+
+# As in a container, where the mounted tree belongs to somebody else.
+tree_of_another_user_knows_its_commit() {
+    [ "$(id -u)" = 0 ] || skip 'only root can give a tree away'
+    repository
+    head=$(git rev-parse HEAD)
+    chown -R 65534 .
+    expect_equal "$(show COMMIT)" "$head"
+    expect_equal "$(show BUILD_DATE)" 2023-11-14T22:13:20Z
+}
+
 # What is given beats git, and git does not date a commit that it is not at.
 given_commit_is_not_dated_by_another() {
     repository
@@ -254,6 +271,23 @@ make_passes_values_on_as_they_are() {
     [ ! -e x ] || fail 'a command was run'
 }
 
+make_takes_values_from_the_environment() {
+    VERSION=9.9.9 SOURCE_DATE_EPOCH=86400 make_info COMMIT=$hash NAME=a DESCRIPTION=b
+    expect_equal "$(cat "$scratch/out/build-info.args")" \
+        "$(NAME=a DESCRIPTION=b VERSION=9.9.9 COMMIT=$hash SOURCE_DATE_EPOCH=86400 scripts/build-info.sh)"
+}
+
+make_refuses_other_switches_by_name() {
+    for given in STATIC=yes COVERAGE=2 VALGRIND=on WERROR=-1; do
+        ! make_info "$given" >"$scratch/complaint" || fail "taken: $given"
+        grep -qF "${given%%=*}: '${given#*=}' is not 0 or 1" "$scratch/complaint" || fail "said: $(cat "$scratch/complaint")"
+    done
+    ! make_info SANITIZE=memory >"$scratch/complaint" || fail 'taken: SANITIZE=memory'
+    grep -qF "SANITIZE: 'memory' is not one of address,undefined thread" "$scratch/complaint" ||
+        fail "said: $(cat "$scratch/complaint")"
+    make_info STATIC=0 COVERAGE=0 VALGRIND=0 WERROR=0
+}
+
 # expect_library_refused VERSION REASON: a library that says it is VERSION stops the compiler.
 expect_library_refused() {
     mkdir -p "$scratch/include"
@@ -277,7 +311,9 @@ run_tests without_git_the_defaults_say_so given_values_reach_the_program \
     description_reaches_the_program_to_the_byte malformed_values_are_refused_by_name \
     several_lines_and_control_characters_are_refused_by_name length_is_bounded_on_both_sides \
     release_needs_its_values git_gives_version_commit_and_time dirty_tree_shows \
+    untracked_source_shows_as_it_would_be_compiled tree_of_another_user_knows_its_commit \
     given_commit_is_not_dated_by_another repository_without_a_commit_builds \
     surrounding_repository_is_not_asked tarball_knows_its_commit clone_without_git_knows_its_commit \
-    make_stops_with_one_clear_line make_passes_values_on_as_they_are \
+    make_stops_with_one_clear_line make_passes_values_on_as_they_are make_takes_values_from_the_environment \
+    make_refuses_other_switches_by_name \
     crashing_libraries_are_refused_with_the_reason
