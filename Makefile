@@ -116,11 +116,15 @@ install: $(PROGRAM) ## install into DESTDIR and PREFIX (/usr/local), with the li
 ##@ Check
 
 .PHONY: test
-test: $(PROGRAM) tests ## run all tests (SANITIZE=address,undefined or thread, VALGRIND=1)
+test: $(PROGRAM) tests ## run all tests (SANITIZE=address,undefined or thread for those variants)
 	@VALGRIND="$(VALGRIND)" PROGRAM="$(PROGRAM)" CC="$(CC)" tests/run.sh $(OUT)/tests/log $(TESTS) $(E2E_SCRIPTS)
 
 .PHONY: tests
 tests: $(TESTS)
+
+.PHONY: valgrind
+valgrind: ## run all tests under valgrind (as VALGRIND=1 test)
+	@$(MAKE) --no-print-directory VALGRIND=1 test
 
 .PHONY: coverage
 coverage: ## run all tests and show which lines and branches they reach (fails below 100 % of lines)

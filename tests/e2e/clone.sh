@@ -51,7 +51,10 @@ use() {
     esac
     as_user make -C "$folder" test >"$scratch/log" 2>&1 || fail "make test: $(tail -n 50 "$scratch/log")"
     as_user make -s -C "$folder" install DESTDIR="$scratch/an image" PREFIX=/usr
-    [ "$(find "$scratch/an image/usr" -type f | wc -l)" -ge 5 ] || fail 'not all was installed'
+    expect_equal "$(cd "$scratch/an image" && find . -type f | sort)" "./usr/bin/versiond
+./usr/share/doc/versiond/LICENSE
+./usr/share/doc/versiond/cJSON/LICENSE
+./usr/share/doc/versiond/libmicrohttpd/COPYING"
     "$scratch/an image/usr/bin/versiond" --version >/dev/null
 }
 
