@@ -8,11 +8,11 @@
 
 #include "connections.h"
 
-enum {
-    IDLE_GRACE =
-        250, /* milliseconds; more than a request is on its way, less than a stop may take */
-    POLL_INTERVAL = 10, /* milliseconds between looks at the connections while stopping */
-};
+/* Milliseconds that a request may be on its way; a stop with idle connections takes this long. */
+enum { IDLE_GRACE = 250 };
+
+/* Milliseconds between looks at the connections while stopping. */
+enum { POLL_INTERVAL = 10 };
 
 /* A signal that is blocked is kept for who waits for it, even when it is ignored: so one that is to
  * stay ignored is left out. */

@@ -208,6 +208,7 @@ static void malformed_host_is_refused_and_connection_closed(void **state)
         {"GET /version HTTP/1.1\r\n\r\n", refused},
         {"GET /version HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", refused},
         {"GET /version HTTP/1.1\r\nHost:\r\n\r\n", answer},
+        {"GET /version HTTP/1.1\r\nHost: a,b\r\n\r\n", answer},
         {"GET /version HTTP/1.1\r\nHost: a, b\r\n\r\n", answer},
         {"GET /version HTTP/1.1\r\nHost: a b\r\n\r\n", answer},
         {"GET /version HTTP/1.1\r\nHost: user@a\r\n\r\n", answer},

@@ -943,7 +943,6 @@ static void request_that_is_being_answered_is_not_idle(void **state)
 static void fill_backlog(struct fixture *fixture, int *clients, size_t count)
 {
     atomic_store(&gate_is_closed, true);
-    start_server(fixture);
     for (size_t i = 0; i < count; i++) {
         clients[i] = client_connect(fixture->port);
         client_send_text(clients[i], REQUEST("GET /version"));
@@ -961,6 +960,7 @@ static void connections_in_the_backlog_are_served(void **state)
         int clients[5];
 
         fixture->config.threads = threads[row];
+        start_server(fixture);
         fill_backlog(fixture, clients, COUNT_OF(clients));
         server_drain(fixture->server);
         server_stop_accepting(fixture->server);
@@ -981,6 +981,7 @@ static void connection_in_the_backlog_that_is_not_taken_is_not_waited_for(void *
     struct fixture *fixture = *state;
     int clients[2];
 
+    start_server(fixture);
     fill_backlog(fixture, clients, COUNT_OF(clients));
     atomic_store(&no_connection_is_added, true);
     server_stop_accepting(fixture->server);
@@ -996,6 +997,7 @@ static void connection_in_the_backlog_without_memory_is_not_waited_for(void **st
     struct fixture *fixture = *state;
     int client = -1;
 
+    start_server(fixture);
     fill_backlog(fixture, &client, 1);
     atomic_store(&no_memory_for_records, true);
     server_stop_accepting(fixture->server);
@@ -1019,6 +1021,7 @@ static void connections_in_the_backlog_wait_for_room(void **state)
 
         fixture->config.threads = 1;
         fixture->config.max_connections = rows[row].limit;
+        start_server(fixture);
         fill_backlog(fixture, clients, COUNT_OF(clients));
         server_drain(fixture->server);
         server_stop_accepting(fixture->server);
@@ -1034,6 +1037,50 @@ static void connections_in_the_backlog_wait_for_room(void **state)
     }
 }
 
+static void connection_in_the_backlog_waits_while_the_limit_is_reached(void **state)
+{
+    struct fixture *fixture = *state;
+    int first = -1;
+    int second = -1;
+
+    fixture->config.threads = 1;
+    fixture->config.max_connections = 1;
+    first = start_and_ask(fixture);
+    second = client_connect(fixture->port);
+    client_send_text(second, REQUEST("GET /version"));
+    server_drain(fixture->server);
+    server_stop_accepting(fixture->server);
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 2);
+    assert_true(client_is_quiet(first));
+    assert_true(client_is_quiet(second));
+    (void)close(first);
+    await_open(fixture, 0, INT64_MIN);
+    expect_answer(second, &DOCUMENT_CLOSE);
+    (void)close(second);
+}
+
+static void connections_that_are_open_leave_less_room_to_the_backlog(void **state)
+{
+    struct fixture *fixture = *state;
+    int clients[5];
+    int open = -1;
+
+    fixture->config.threads = 1;
+    fixture->config.max_connections = 4;
+    open = start_and_ask(fixture);
+    fill_backlog(fixture, clients, COUNT_OF(clients));
+    server_drain(fixture->server);
+    server_stop_accepting(fixture->server);
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 3); /* one of each kind */
+    open_gate(1);
+    await_open(fixture, 1, INT64_MIN);
+    for (size_t i = 0; i < COUNT_OF(clients); i++) {
+        expect_answer(clients[i], &DOCUMENT_CLOSE);
+        (void)close(clients[i]);
+    }
+    (void)close(open);
+}
+
 static void connection_in_the_backlog_that_cannot_be_accepted_is_tried_again(void **state)
 {
     static const int errors[] = {EMFILE, ECONNABORTED};
@@ -1042,6 +1089,7 @@ static void connection_in_the_backlog_that_cannot_be_accepted_is_tried_again(voi
         struct fixture *fixture = *state;
         int client = -1;
 
+        start_server(fixture);
         fill_backlog(fixture, &client, 1);
         accept_error = errors[i];
         server_stop_accepting(fixture->server);
@@ -1062,6 +1110,7 @@ static void connection_that_is_dropped_after_it_was_handed_over_is_not_waited_fo
     struct fixture *fixture = *state;
     int clients[2];
 
+    start_server(fixture);
     fill_backlog(fixture, clients, COUNT_OF(clients));
     atomic_store(&connections_are_dropped, true);
     server_stop_accepting(fixture->server);
@@ -1173,6 +1222,10 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(connections_in_the_backlog_wait_for_room, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(connection_in_the_backlog_waits_while_the_limit_is_reached,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(connections_that_are_open_leave_less_room_to_the_backlog,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             connection_in_the_backlog_that_cannot_be_accepted_is_tried_again, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
