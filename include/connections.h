@@ -50,8 +50,8 @@ uint64_t connections_opened(struct connections *connections, size_t *open);
 
 /* True when the kernel has received more on the connection than complete request heads and one
  * empty line, which some clients send beside a request (RFC 9112, section 2.2): the begin of
- * another request, of at least three bytes. Where the kernel cannot say (it can since Linux 4.1),
- * false. */
+ * another request, of at least three bytes. A second empty line counts as such a begin. Where the
+ * kernel cannot say (it can since Linux 4.1), false. */
 bool connection_has_more(const struct connection *connection);
 
 /* Shuts down the sockets of the connections that were accepted at or before `accepted`

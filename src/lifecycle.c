@@ -94,6 +94,7 @@ static size_t wait_for_connections(struct server *server, int64_t timeout, int64
                                    bool *interrupted)
 {
     const int64_t deadline = monotonic_milliseconds() + timeout;
+    size_t last = 1;
 
     for (;;) {
         const int64_t now = monotonic_milliseconds();
@@ -101,8 +102,10 @@ static size_t wait_for_connections(struct server *server, int64_t timeout, int64
         const int64_t before = now - drained >= IDLE_GRACE ? now - IDLE_GRACE : INT64_MIN;
         const size_t open = server_close_idle(server, before);
 
-        if (open == 0 || now >= deadline)
+        /* Twice: a thread may have accepted a connection and not said so yet. */
+        if ((open == 0 && last == 0) || now >= deadline)
             return open;
+        last = open;
         *interrupted = signal_comes_before(earlier(now + POLL_INTERVAL, deadline));
         if (*interrupted)
             return open;

@@ -168,7 +168,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         if (record->request.fault == FAULT_NONE)
             return MHD_YES;
     }
-    close = record->request.fault != FAULT_NONE || (draining && !connection_has_more(record));
+    close = draining && !connection_has_more(record);
     return reply_queue(handlers_answer(server->handlers, &record->request, draining), connection,
                        close)
                ? MHD_YES

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "connections.h"
+#include "inspect.h"
 #include "lifecycle.h"
 
 /* The tests run on a clock of their own, which waiting moves on. It starts at START; all times in
@@ -187,20 +188,6 @@ static int restore_signals(void **state)
     "{\"time\":\"TIME\",\"level\":\"warn\",\"msg\":\"shutdown timeout, closing connections\","     \
     "\"connections\":" #count "}\n"
 
-/* Replaces the time of each line by TIME. */
-static void replace_times(char *text)
-{
-    static const char head[] = "{\"time\":\"";
-    static const char form[] = "2026-11-22T09:00:00.000Z";
-
-    for (char *at = strstr(text, head); at != NULL; at = strstr(at, head)) {
-        at += strlen(head);
-        assert_true(strlen(at) > strlen(form));
-        memcpy(at, "TIME", 4);
-        memmove(at + 4, at + strlen(form), strlen(at + strlen(form)) + 1);
-    }
-}
-
 /* Runs with these settings, the first signal being there already, and checks what is returned,
  * called and logged. */
 static void expect_run(uint32_t drain_delay, uint32_t shutdown_timeout, int result,
@@ -216,7 +203,7 @@ static void expect_run(uint32_t drain_delay, uint32_t shutdown_timeout, int resu
     assert_int_equal(lifecycle_run(some_server(), &config, &log), result);
     assert_true(pread(file, text, sizeof text - 1, 0) >= 0);
     (void)close(file);
-    replace_times(text);
+    inspect_replace_times(text);
     assert_string_equal(text, lines);
     assert_string_equal(trace, calls);
 }

@@ -2,7 +2,6 @@
 #include "test.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "inspect.h"
 #include "listener.h"
 
 enum call { CALL_NONE, CALL_SOCKET, CALL_SETSOCKOPT, CALL_BIND, CALL_LISTEN };
@@ -86,18 +86,6 @@ static int restore_calls(void **state)
     memset(&failing, 0, sizeof failing);
     host_separates_families = false;
     return 0;
-}
-
-static size_t count_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    size_t count = 0;
-
-    assert_non_null(folder);
-    while (readdir(folder) != NULL)
-        count++;
-    (void)closedir(folder);
-    return count;
 }
 
 static struct sockaddr_in6 address_of(int listener)
@@ -236,7 +224,7 @@ static void listener_without_ipv6_falls_back_to_ipv4(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        const size_t before = count_descriptors();
+        const size_t before = inspect_count_descriptors();
         struct sockaddr_in6 address;
         int listener = -1;
 
@@ -248,7 +236,7 @@ static void listener_without_ipv6_falls_back_to_ipv4(void **state)
         assert_int_equal(address.sin6_family, AF_INET);
         assert_int_equal(((struct sockaddr_in *)&address)->sin_addr.s_addr, htonl(INADDR_ANY));
         expect_ipv4_client_accepted(listener);
-        assert_int_equal(count_descriptors(), before + 1);
+        assert_int_equal(inspect_count_descriptors(), before + 1);
         (void)close(listener);
     }
 }
@@ -305,15 +293,15 @@ static void listener_when_a_call_fails_returns_its_error_and_closes(void **state
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        const size_t before = count_descriptors();
+        const size_t before = inspect_count_descriptors();
         int result = 0;
 
         failing.call = rows[i].call;
         failing.error = rows[i].error;
         result = listener_open(rows[i].address, 0);
-        if (result != -rows[i].error || count_descriptors() != before)
+        if (result != -rows[i].error || inspect_count_descriptors() != before)
             fail_msg("%s: returns %d, %zu descriptors before and %zu after", rows[i].name, result,
-                     before, count_descriptors());
+                     before, inspect_count_descriptors());
     }
 }
 
@@ -323,25 +311,25 @@ static void listener_when_it_cannot_take_ipv4_clients_fails(void **state)
 
     (void)state;
     require_ipv6();
-    before = count_descriptors();
+    before = inspect_count_descriptors();
     failing.call = CALL_SETSOCKOPT;
     failing.error = ENOPROTOOPT;
     failing.family = AF_INET6;
     assert_int_equal(listener_open("::", 0), -ENOPROTOOPT);
-    assert_int_equal(count_descriptors(), before);
+    assert_int_equal(inspect_count_descriptors(), before);
 }
 
 static void listener_at_malformed_address_fails(void **state)
 {
     static const char *const addresses[] = {"", "localhost", "[::1]", "127.0.0.1:80", "127.1"};
-    const size_t before = count_descriptors();
+    const size_t before = inspect_count_descriptors();
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(addresses); i++) {
         if (listener_open(addresses[i], 0) != -EINVAL)
             fail_msg("'%s' is taken for an address", addresses[i]);
     }
-    assert_int_equal(count_descriptors(), before);
+    assert_int_equal(inspect_count_descriptors(), before);
 }
 
 static void listener_at_address_of_no_interface_fails(void **state)

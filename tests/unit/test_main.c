@@ -9,12 +9,13 @@ int versiond_main(int argc, char *argv[]);
 
 #include "test.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdio_ext.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+
+#include "inspect.h"
 
 /* What the wrapped functions return, and the calls of them, a line each. */
 static struct {
@@ -239,20 +240,6 @@ static void read_all(int file, char *text, size_t size)
     (void)close(file);
 }
 
-/* Replaces the time of each line by TIME. */
-static void replace_times(char *text)
-{
-    static const char head[] = "{\"time\":\"";
-    static const char form[] = "2026-11-22T09:00:00.000Z";
-
-    for (char *at = strstr(text, head); at != NULL; at = strstr(at, head)) {
-        at += strlen(head);
-        assert_true(strlen(at) > strlen(form));
-        memcpy(at, "TIME", 4);
-        memmove(at + 4, at + strlen(form), strlen(at + strlen(form)) + 1);
-    }
-}
-
 static int call_main(const char *const *arguments)
 {
     char *argv[ARGUMENTS_MAX + 2] = {(char *)(uintptr_t) "program"};
@@ -285,7 +272,7 @@ static void run_to(struct outcome *outcome, const char *const *arguments, int ou
     clearerr(stdout);
     read_all(out, outcome->out, sizeof outcome->out);
     read_all(err, outcome->err, sizeof outcome->err);
-    replace_times(outcome->err);
+    inspect_replace_times(outcome->err);
 }
 
 /* Runs the program, and compares all that it does. */
@@ -556,18 +543,6 @@ static void stdout_that_could_not_be_written_for_a_while_is_an_error(void **stat
     assert_string_equal(outcome.err, NAME ": cannot write to stdout\n");
 }
 
-static size_t count_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    size_t count = 0;
-
-    assert_non_null(folder);
-    while (readdir(folder) != NULL)
-        count++;
-    (void)closedir(folder);
-    return count;
-}
-
 /* Runs the program with a standard descriptor closed. Returns its exit status. */
 static int run_without(int descriptor, const char *const *arguments)
 {
@@ -590,13 +565,13 @@ static int run_without(int descriptor, const char *const *arguments)
 static void closed_standard_descriptors_are_opened(void **state)
 {
     static const char *const arguments[] = {"--healthcheck", NULL};
-    const size_t before = count_descriptors();
+    const size_t before = inspect_count_descriptors();
 
     (void)state;
     assert_int_equal(run_without(STDIN_FILENO, arguments), 0);
     assert_int_equal(run_without(STDOUT_FILENO, arguments), 0);
     assert_int_equal(run_without(STDERR_FILENO, arguments), 0);
-    assert_uint_equal(count_descriptors(), before);
+    assert_uint_equal(inspect_count_descriptors(), before);
 }
 
 static void closed_stdout_is_an_error_for_those_who_write_to_it(void **state)

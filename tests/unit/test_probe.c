@@ -1,7 +1,6 @@
 /* wraps: monotonic_milliseconds socket connect getsockopt send poll */
 #include "test.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -12,6 +11,7 @@
 
 #include "address.h"
 #include "connections.h"
+#include "inspect.h"
 #include "listener.h"
 #include "parse.h"
 #include "probe.h"
@@ -221,23 +221,11 @@ static int stop_server(void **state)
     return close(server.listener);
 }
 
-static size_t count_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    size_t count = 0;
-
-    assert_non_null(folder);
-    while (readdir(folder) != NULL)
-        count++;
-    (void)closedir(folder);
-    return count;
-}
-
 /* Probes the server; `reason` is what the error says after the address, NULL where all is well. */
 static void expect_probe(const char *name, const char *reason)
 {
     const struct config config = {.address = "127.0.0.1", .port = server.port};
-    const size_t before = count_descriptors();
+    const size_t before = inspect_count_descriptors();
     char expected[256] = "";
     char error[256] = "";
     const int result = probe_readiness(&config, error, sizeof error);
@@ -249,7 +237,7 @@ static void expect_probe(const char *name, const char *reason)
         fail_msg("%s: returns %d and says \"%s\"", name, result, error);
     if (server.connection >= 0)
         end_connection();
-    if (count_descriptors() != before)
+    if (inspect_count_descriptors() != before)
         fail_msg("%s: leaves a descriptor open", name);
 }
 

@@ -4,7 +4,6 @@
 #include "test.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
@@ -25,6 +24,7 @@
 #include "connections.h"
 #include "documents.h"
 #include "failing.h"
+#include "inspect.h"
 #include "listener.h"
 #include "reply.h"
 #include "server.h"
@@ -489,32 +489,6 @@ static int start_and_ask(struct fixture *fixture)
     return connect_and_ask(fixture);
 }
 
-static size_t count_descriptors(void)
-{
-    DIR *folder = opendir("/proc/self/fd");
-    size_t count = 0;
-
-    assert_non_null(folder);
-    while (readdir(folder) != NULL)
-        count++;
-    (void)closedir(folder);
-    return count;
-}
-
-/* Replaces the time of each line by TIME. */
-static void replace_times(char *text)
-{
-    static const char before[] = "{\"time\":\"";
-    static const char form[] = "2026-11-22T09:00:00.000Z";
-
-    for (char *at = strstr(text, before); at != NULL; at = strstr(at, before)) {
-        at += strlen(before);
-        assert_true(strlen(at) > strlen(form));
-        memcpy(at, "TIME", 4);
-        memmove(at + 4, at + strlen(form), strlen(at + strlen(form)) + 1);
-    }
-}
-
 /* Stops the server, and compares everything that it has logged. */
 static void expect_log(struct fixture *fixture, const char *expected)
 {
@@ -530,7 +504,7 @@ static void expect_log(struct fixture *fixture, const char *expected)
     } while (n > 0);
     text[used] = '\0';
     fixture->log_pipe[1] = fcntl(fixture->log_pipe[0], F_DUPFD_CLOEXEC, 0); /* to be closed */
-    replace_times(text);
+    inspect_replace_times(text);
     assert_string_equal(text, expected);
 }
 
@@ -1149,22 +1123,22 @@ static void stop_with_connections(struct fixture *fixture, bool stops_accepting)
 static void server_stop_ends_all_connections_and_frees_all(void **state)
 {
     const int blocks_before = atomic_load(&blocks);
-    const size_t descriptors_before = count_descriptors();
+    const size_t descriptors_before = inspect_count_descriptors();
 
     stop_with_connections(*state, true);
     assert_int_equal(atomic_load(&blocks), blocks_before);
-    assert_uint_equal(count_descriptors(), descriptors_before);
+    assert_uint_equal(inspect_count_descriptors(), descriptors_before);
     assert_int_equal(atomic_load(&bad_closes), 0);
 }
 
 static void server_stop_while_accepting_frees_all_and_closes_nothing_twice(void **state)
 {
     const int blocks_before = atomic_load(&blocks);
-    const size_t descriptors_before = count_descriptors();
+    const size_t descriptors_before = inspect_count_descriptors();
 
     stop_with_connections(*state, false);
     assert_int_equal(atomic_load(&blocks), blocks_before);
-    assert_uint_equal(count_descriptors(), descriptors_before);
+    assert_uint_equal(inspect_count_descriptors(), descriptors_before);
     assert_int_equal(atomic_load(&bad_closes), 0);
 }
 

@@ -1,0 +1,15 @@
+/* Looks at what the code under test left behind. */
+#ifndef VERSIOND_INSPECT_H
+#define VERSIOND_INSPECT_H
+
+#include <stddef.h>
+
+/* How many descriptors this process has open, give or take a constant: to be
+ * compared with an earlier count. */
+size_t inspect_count_descriptors(void);
+
+/* Replaces the time of each line of a log in JSON by TIME, after a look at its
+ * form. */
+void inspect_replace_times(char *log);
+
+#endif
