@@ -14,8 +14,7 @@
 #include "reply.h"
 
 #if MHD_VERSION >= 0x01000000 && MHD_VERSION < 0x01001000
-#error                                                                                             \
-    "libmicrohttpd 1.0.0 to 1.0.9 is refused: one request can crash it; 1.0.10 or later is needed"
+#error "one request crashes libmicrohttpd 1.0.0 to 1.0.9: 1.0.10 or later is needed"
 #elif MHD_VERSION < 0x01001000
 #error "libmicrohttpd 1.0.10 or later is needed"
 #endif
@@ -59,9 +58,8 @@ static void on_connection(void *cls, struct MHD_Connection *connection, void **c
         connections_remove(&server->connections, *context);
 }
 
-/* Called with the request target as it came, before libmicrohttpd decodes it. What it returns is
- * the context of the request: the connection's record, or NULL where there was no memory for one.
- */
+/* Called with the request target as it came, before libmicrohttpd decodes it. Returns the context
+ * of the request: the connection's record, or NULL where there was no memory for one. */
 static void *on_target(void *cls, const char *target, struct MHD_Connection *connection)
 {
     const struct server *server = cls;

@@ -301,7 +301,7 @@ expect_library_refused() {
 }
 
 crashing_libraries_are_refused_with_the_reason() {
-    reason='libmicrohttpd 1.0.0 to 1.0.9 is refused: one request can crash it; 1.0.10 or later is needed'
+    reason='one request crashes libmicrohttpd 1.0.0 to 1.0.9: 1.0.10 or later is needed'
     expect_library_refused 0x01000000 "$reason"
     expect_library_refused 0x01000900 "$reason"
     expect_library_refused 0x00097500 'libmicrohttpd 1.0.10 or later is needed'
