@@ -73,10 +73,10 @@ static void become(char **command, char **environment, int out, int err, void (*
     if (dup2(open("/dev/null", O_RDONLY), STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(err, STDERR_FILENO) < 0)
         _exit(126);
-    if (prepare != NULL)
-        prepare();
     /* A test that fails leaves its process behind: it ends with the test program. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (prepare != NULL)
+        prepare();
     (void)execvpe(command[0], command, environment);
     _exit(127);
 }
