@@ -45,8 +45,8 @@ struct connection *connections_add(struct connections *connections, int socket);
  * closed: then no other socket can have got its number while the record names it. */
 void connections_remove(struct connections *connections, struct connection *connection);
 
-/* How many were ever added, and how many of them are open. */
-uint64_t connections_opened(struct connections *connections, size_t *open);
+/* How many were ever added. */
+uint64_t connections_opened(struct connections *connections);
 
 /* True when the kernel has received more on the connection than complete request heads and one
  * empty line, which some clients send beside a request (RFC 9112, section 2.2): the begin of

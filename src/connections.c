@@ -55,13 +55,12 @@ void connections_remove(struct connections *connections, struct connection *conn
     free(connection);
 }
 
-uint64_t connections_opened(struct connections *connections, size_t *open)
+uint64_t connections_opened(struct connections *connections)
 {
     uint64_t opened = 0;
 
     pthread_mutex_lock(&connections->lock);
     opened = connections->opened;
-    *open = connections->open;
     pthread_mutex_unlock(&connections->lock);
     return opened;
 }

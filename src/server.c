@@ -250,11 +250,11 @@ void server_drain(struct server *server)
     atomic_store(&server->draining, true);
 }
 
-/* How many connections were handed over that no thread has opened yet; `*open` becomes the number
- * of open ones. A thread at its limit drops a connection without a word: that is not waited for. */
-static uint64_t count_waiting(struct server *server, size_t *open)
+/* How many connections were handed over that no thread has opened yet. A thread at its limit drops
+ * a connection without a word: after the deadline that is not waited for. */
+static uint64_t count_waiting(struct server *server)
 {
-    const uint64_t opened = connections_opened(&server->connections, open);
+    const uint64_t opened = connections_opened(&server->connections);
 
     if (opened >= server->handed_over || monotonic_milliseconds() >= server->hand_over_deadline)
         server->handed_over = opened;
@@ -266,8 +266,7 @@ static uint64_t count_waiting(struct server *server, size_t *open)
  * the library counts is what its limit goes by; a connection leaves our list a little earlier. */
 static bool has_room(struct server *server)
 {
-    size_t open = 0;
-    const uint64_t waiting = count_waiting(server, &open);
+    const uint64_t waiting = count_waiting(server);
     const unsigned counted =
         MHD_get_daemon_info(server->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
 
@@ -309,13 +308,12 @@ void server_stop_accepting(struct server *server)
 size_t server_close_idle(struct server *server, int64_t accepted)
 {
     uint64_t waiting = 0;
-    size_t open = 0;
 
     hand_over_backlog(server);
     /* In this order: a connection that is opened meanwhile is counted twice rather than not. */
-    waiting = count_waiting(server, &open);
-    open = connections_shutdown_idle(&server->connections, accepted);
-    return open + waiting + (server->has_backlog ? 1 : 0);
+    waiting = count_waiting(server);
+    return connections_shutdown_idle(&server->connections, accepted) + waiting +
+           (server->has_backlog ? 1 : 0);
 }
 
 void server_stop(struct server *server)

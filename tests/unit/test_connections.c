@@ -153,13 +153,6 @@ static void clock_is_read_in_whole_milliseconds(void **state)
     }
 }
 
-static uint64_t count_opened(struct connections *connections)
-{
-    size_t open = 0;
-
-    return connections_opened(connections, &open);
-}
-
 static void new_list_is_empty(void **state)
 {
     struct connections connections;
@@ -167,7 +160,7 @@ static void new_list_is_empty(void **state)
     (void)state;
     connections_init(&connections);
     expect_list(&connections, NULL, 0);
-    assert_uint_equal(count_opened(&connections), 0);
+    assert_uint_equal(connections_opened(&connections), 0);
 }
 
 static void added_record_is_the_first_and_blank(void **state)
@@ -187,7 +180,7 @@ static void added_record_is_the_first_and_blank(void **state)
     assert_int_equal(connection->accepted, 12345);
     assert_false(atomic_load(&connection->in_request));
     assert_uint_equal(atomic_load(&connection->read), 0);
-    assert_uint_equal(count_opened(&connections), 2);
+    assert_uint_equal(connections_opened(&connections), 2);
     remove_all(&connections);
 }
 
@@ -213,7 +206,7 @@ static void removed_record_leaves_the_others_in_order(void **state)
             added[at] = add(&connections, 10 + at);
         connections_remove(&connections, added[rows[i].removed]);
         expect_list(&connections, rows[i].left, 3);
-        assert_uint_equal(count_opened(&connections), 4);
+        assert_uint_equal(connections_opened(&connections), 4);
         remove_all(&connections);
     }
 }
@@ -228,7 +221,7 @@ static void removing_the_only_record_empties_the_list(void **state)
     expect_list(&connections, NULL, 0);
     (void)add(&connections, 8);
     expect_list(&connections, (const int[]){8}, 1);
-    assert_uint_equal(count_opened(&connections), 2);
+    assert_uint_equal(connections_opened(&connections), 2);
     remove_all(&connections);
 }
 
@@ -257,7 +250,7 @@ static void adding_without_memory_counts_as_opened(void **state)
     failing_at(0);
     assert_null(connection);
     expect_list(&connections, (const int[]){7}, 1);
-    assert_uint_equal(count_opened(&connections), 2);
+    assert_uint_equal(connections_opened(&connections), 2);
     remove_all(&connections);
 }
 
@@ -439,12 +432,12 @@ static void list_is_shared_by_threads(void **state)
     connections_init(&connections);
     for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, add_and_remove, &connections), 0);
-    while (count_opened(&connections) < (uint64_t)THREADS * ROUNDS)
+    while (connections_opened(&connections) < (uint64_t)THREADS * ROUNDS)
         assert_true(connections_shutdown_idle(&connections, INT64_MAX) <= THREADS);
     for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     expect_list(&connections, NULL, 0);
-    assert_uint_equal(count_opened(&connections), THREADS * ROUNDS);
+    assert_uint_equal(connections_opened(&connections), THREADS * ROUNDS);
 }
 
 int main(void)
