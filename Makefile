@@ -23,7 +23,12 @@ VALGRIND =
 STATIC   =
 WERROR   = $(if $(CI),1)
 
-CFLAGS ?= -O2 -g
+# Where everything is built.
+BUILD ?= build
+
+include deps/deps.mk
+
+CFLAGS ?= $(OPTIMIZATION)
 
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
@@ -31,9 +36,10 @@ CFLAGS ?= -O2 -g
 
 # What strangers chose is passed on as it is: make must not expand a '$' in it, nor a shell see it.
 INFO_VARIABLES := NAME DESCRIPTION VERSION COMMIT SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH RELEASE
+# An empty one is none: clang refuses an empty SOURCE_DATE_EPOCH.
 define RAW
 override $(1) := $$(value $(1))
-export $(1)
+$(if $(value $(1)),export,unexport) $(1)
 endef
 $(foreach variable,$(INFO_VARIABLES),$(eval $(call RAW,$(variable))))
 
@@ -51,17 +57,9 @@ endef
 $(foreach variable,COVERAGE VALGRIND STATIC WERROR,$(eval $(call SWITCH,$(variable))))
 
 variant := $(subst $(comma),-,$(or $(SANITIZE),$(if $(COVERAGE),coverage),$(if $(VALGRIND),valgrind),plain))
-compiler := $(notdir $(subst $(eval ) ,_,$(CC)))
-OUT     := build/$(variant)$(if $(STATIC),-static)$(if $(filter-out cc,$(compiler)),-$(compiler))
-DEPS    := build/deps/$(compiler)
+OUT     := $(BUILD)/$(variant)$(if $(STATIC),-static)$(if $(filter-out cc,$(compiler)),-$(compiler))
 PROGRAM := $(OUT)/$(NAME)
 
-machine := $(shell $(CC) -dumpmachine 2>/dev/null) # empty without a compiler, of which deps/build.sh tells
-control_flow := $(if $(filter x86_64%,$(machine)),-fcf-protection=full)$(if $(filter aarch64%,$(machine)),-mbranch-protection=standard)
-
-HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection $(control_flow)
-FORTIFY   := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
-SECTIONS  := -ffunction-sections -fdata-sections
 LINK_HARDENING := $(if $(STATIC),@$(DEPS)/static-pie,-pie) -Wl,-z,relro,-z,now,-z,noexecstack
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
     -Wmissing-prototypes -Wold-style-definition -Wcast-qual -Wcast-align -Wformat=2 -Wundef -Wvla \
@@ -151,7 +149,7 @@ docs: $(OUT)/tests/tools/settings_table ## write the table of settings into READ
 ##@ Libraries
 
 .PHONY: deps
-deps: $(DEPS)/.complete ## fetch and build the libraries (DEPS_MIRROR=folder or URL of the tarballs)
+deps: $(OUT)/libraries ## fetch and build the libraries (DEPS_MIRROR=folder or URL of the tarballs)
 
 .PHONY: deps-update
 deps-update: ## renew the pins in deps/pins to the newest versions of the archive
@@ -161,34 +159,42 @@ deps-update: ## renew the pins in deps/pins to the newest versions of the archiv
 
 .PHONY: clean
 clean: ## remove what was built, but not the libraries
-	rm -rf $(filter-out build/deps,$(wildcard build/*))
+	rm -rf $(filter-out $(BUILD)/deps,$(wildcard $(BUILD)/*))
 
 .PHONY: distclean
 distclean: ## remove everything that was built or fetched
-	rm -rf build
+	rm -rf $(BUILD)
 
 # Rules
 
 .PHONY: FORCE
 FORCE:
 
-# A wrong value is told before anything is fetched.
-$(DEPS)/.complete: deps/build.sh deps/lib.sh deps/pins Makefile | $(OUT)/build-info.args
-	@CC="$(CC)" AR="$(AR)" CFLAGS="-O2 -g $(SECTIONS) $(HARDENING) $(FORTIFY)" deps/build.sh $(DEPS)
-	@touch $@
-
 # Rewritten only when it changes, and what depends on it is made anew only then.
+keep = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+
 $(OUT)/build-info.args: FORCE
 	@mkdir -p $(@D)
 	@scripts/build-info.sh > $@.new || { rm -f $@.new; exit 1; }
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@$(keep)
+
+# All that most tests need to know: they are not compiled anew for every commit.
+$(OUT)/name.args: $(OUT)/build-info.args
+	@grep '^-DNAME=' $< > $@.new
+	@$(keep)
+
+# Names the libraries and the compiler. A wrong value is told before anything is fetched.
+$(OUT)/libraries: FORCE | $(OUT)/build-info.args
+	@$(build_libraries)
+	@cp $(DEPS)/.complete $@.new
+	@$(keep)
 
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(subst ','\'',$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS))' > $@.new
-	@if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
+	@$(keep)
 
-$(OUT)/src/%.o: src/%.c $(OUT)/flags | $(DEPS)/.complete
+$(OUT)/src/%.o: src/%.c $(OUT)/flags $(OUT)/libraries
 	@mkdir -p $(@D)
 	@echo "CC  $@"
 	@$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
@@ -196,18 +202,24 @@ $(OUT)/src/%.o: src/%.c $(OUT)/flags | $(DEPS)/.complete
 $(OUT)/src/build_info.o: ALL_CFLAGS += @$(OUT)/build-info.args
 $(OUT)/src/build_info.o: $(OUT)/build-info.args
 
-$(PROGRAM): $(OBJECTS) $(DEPS)/.complete
+$(PROGRAM): $(OBJECTS)
 	@echo "LD  $@"
 	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) -o $@ $(OBJECTS) $(DEPS)/lib/libmicrohttpd.a $(DEPS)/lib/libcjson.a
 
+TEST_INFO = @$(OUT)/name.args
+
 # Each test program: its file, what they share, and the modules, with the functions that the file
 # says it wraps ("wraps: malloc calloc").
-$(OUT)/tests/%.o: tests/%.c $(OUT)/flags $(OUT)/build-info.args | $(DEPS)/.complete
+$(OUT)/tests/%.o: tests/%.c $(OUT)/flags $(OUT)/libraries $(OUT)/name.args
 	@mkdir -p $(@D)
 	@echo "CC  $@"
-	@$(CC) $(ALL_CFLAGS) -Itests/support @$(OUT)/build-info.args -MMD -MP -c -o $@ $<
+	@$(CC) $(ALL_CFLAGS) -Itests/support $(TEST_INFO) -MMD -MP -c -o $@ $<
 
-$(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT) $(MODULES) $(DEPS)/.complete
+INFORMED := $(patsubst %,$(OUT)/tests/%.o,unit/test_build_info unit/test_main e2e/test_cli)
+$(INFORMED): TEST_INFO = @$(OUT)/build-info.args
+$(INFORMED): $(OUT)/build-info.args
+
+$(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT) $(MODULES)
 	@echo "LD  $@"
 	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) $$(sed -nE 's,^/\* wraps: (.*) \*/$$,\1,p' tests/$*.c | tr ' ' '\n' | sed '/./s/^/-Wl,--wrap=/') \
 	    -o $@ $< $(SUPPORT) $(MODULES) $(DEPS)/lib/libmicrohttpd.a $(DEPS)/lib/libcjson.a $(DEPS)/lib/libcmocka.a

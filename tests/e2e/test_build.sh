@@ -25,13 +25,21 @@ info() {
     env NAME=a DESCRIPTION=b "$@" scripts/build-info.sh 2>&1
 }
 
-# show MACRO VARIABLE=VALUE...: what the macro is in a program.
+# show MACRO VARIABLE=VALUE...: the value of the macro, its escapes read as C reads them.
 show() {
     macro=$1
     shift
     info "$@" >"$scratch/args" || fail "refused: $(cat "$scratch/args")"
+    # shellcheck disable=SC2059 # nothing but octal escapes
+    printf "$(sed -n '/^-D'"$macro"'=/{s/^[^"]*"\(.*\)\\"$/\1/;s/\\\\/\\/gp;}' "$scratch/args")"
+}
+
+# compile VARIABLE=VALUE...: what a program prints that was compiled with them, a macro a line.
+compile() {
+    info "$@" >"$scratch/args" || fail "refused: $(cat "$scratch/args")"
     # shellcheck disable=SC2086 # CC may have arguments
-    printf '#include <stdio.h>\nint main(void) { fputs(%s, stdout); return 0; }\n' "$macro" |
+    printf '#include <stdio.h>\nint main(void) { puts(%s); }\n' \
+        'VERSION "\n" COMMIT "\n" BUILD_DATE "\n" SOURCE_URL "\n" BUILD_URL "\n" DESCRIPTION' |
         $CC -std=c17 "@$scratch/args" -x c -o "$scratch/show" -
     "$scratch/show"
 }
@@ -54,23 +62,26 @@ without_git_the_defaults_say_so() {
     ! info | grep -q URL || fail 'a URL was made up'
 }
 
-given_values_reach_the_program() {
+valid_values_are_taken() {
     tree
     for version in 1.2.3 0.0.0 1.2.3-rc.1 1.2.3+b.01 1.2.3-0a.-.1+001 10.20.30-alpha-a.b-c; do
         expect_equal "$(show VERSION VERSION=$version)" "$version"
     done
-    expect_equal "$(show COMMIT COMMIT=$hash)" $hash
     expect_equal "$(show BUILD_DATE SOURCE_DATE_EPOCH=1700000000)" 2023-11-14T22:13:20Z
-    expect_equal "$(show SOURCE_URL SOURCE_URL='https://a.b/c?d=e&f=%20')" 'https://a.b/c?d=e&f=%20'
-    expect_equal "$(show BUILD_URL BUILD_URL=http://a)" http://a
 }
 
-description_reaches_the_program_to_the_byte() {
+values_reach_the_program_to_the_byte() {
     tree
     # shellcheck disable=SC2016 # as it stands
     for text in 'quote " and '\'' and \ and \n' 'Grüße, 世界 🚀' '$(touch x) `touch x` $HOME ${HOME}' \
         '-DX=1 @file %s %% ??/ /* */ // #' ' a  b ' '; touch x'; do
-        expect_equal "$(show DESCRIPTION DESCRIPTION="$text")" "$text"
+        expect_equal "$(compile VERSION=1.2.3 COMMIT=$hash SOURCE_DATE_EPOCH=1700000000 \
+            SOURCE_URL='https://a.b/c?d=e&f=%20' BUILD_URL=http://a DESCRIPTION="$text")" "1.2.3
+$hash
+2023-11-14T22:13:20Z
+https://a.b/c?d=e&f=%20
+http://a
+$text"
     done
     [ ! -e x ] || fail 'a command was run'
 }
@@ -307,8 +318,8 @@ crashing_libraries_are_refused_with_the_reason() {
     expect_library_refused 0x00097500 'libmicrohttpd 1.0.10 or later is needed'
 }
 
-run_tests without_git_the_defaults_say_so given_values_reach_the_program \
-    description_reaches_the_program_to_the_byte malformed_values_are_refused_by_name \
+run_tests without_git_the_defaults_say_so valid_values_are_taken \
+    values_reach_the_program_to_the_byte malformed_values_are_refused_by_name \
     several_lines_and_control_characters_are_refused_by_name length_is_bounded_on_both_sides \
     release_needs_its_values git_gives_version_commit_and_time dirty_tree_shows \
     untracked_source_shows_as_it_would_be_compiled tree_of_another_user_knows_its_commit \
