@@ -73,6 +73,10 @@ ALL_LDFLAGS = -pthread $(LINK_HARDENING) -Wl,--gc-sections $(CFLAGS) $(VARIANT_F
 # The answers that libmicrohttpd makes by itself: see src/reply.c.
 WRAP_REPLY  := -Wl,--wrap=MHD_create_response_from_buffer_static
 
+OBJCOPY ?= objcopy
+STRIP = $(OBJCOPY) --only-keep-debug $@ $@.debug && \
+    $(OBJCOPY) --strip-all --remove-section=.comment --add-gnu-debuglink=$@.debug $@
+
 # Where the compiler's libc does not bring the kernel's headers, deps/build.sh puts them here.
 KERNEL_HEADERS = $(if $(wildcard $(DEPS)/kernel-headers),-idirafter $(DEPS)/kernel-headers)
 
@@ -115,7 +119,7 @@ install: $(PROGRAM) ## install into DESTDIR and PREFIX (/usr/local), with the li
 
 .PHONY: test
 test: $(PROGRAM) tests ## run all tests (SANITIZE=address,undefined or thread for those variants)
-	@VALGRIND="$(VALGRIND)" PROGRAM="$(PROGRAM)" CC="$(CC)" tests/run.sh $(OUT)/tests/log $(TESTS) $(E2E_SCRIPTS)
+	@VALGRIND="$(VALGRIND)" PROGRAM="$(PROGRAM)" DEPS="$(DEPS)" CC="$(CC)" tests/run.sh $(OUT)/tests/log $(TESTS) $(E2E_SCRIPTS)
 
 .PHONY: tests
 tests: $(TESTS)
@@ -135,8 +139,8 @@ coverage-report: $(PROGRAM) tests
 	@scripts/coverage.sh $(OUT)
 
 .PHONY: lint
-lint: $(OUT)/tests/tools/settings_table ## look for faults without running: format, clang-tidy, cppcheck, shellcheck, README
-	@scripts/lint.sh $(DEPS)/include $<
+lint: $(OUT)/tests/tools/settings_table $(OUT)/licenses.inc ## look for faults without running: format, clang-tidy, cppcheck, shellcheck, README
+	@scripts/lint.sh $(DEPS)/include $(OUT)
 
 .PHONY: format
 format: ## format the C sources
@@ -202,9 +206,22 @@ $(OUT)/src/%.o: src/%.c $(OUT)/flags $(OUT)/libraries
 $(OUT)/src/build_info.o: ALL_CFLAGS += @$(OUT)/build-info.args
 $(OUT)/src/build_info.o: $(OUT)/build-info.args
 
+# The licences go into the program: an image of one file has no other place for them.
+$(OUT)/licenses.txt: scripts/licenses.sh LICENSE $(OUT)/libraries $(OUT)/build-info.args
+	@scripts/licenses.sh $(DEPS) $(if $(STATIC),static) > $@.new
+	@$(keep)
+
+$(OUT)/licenses.inc: $(OUT)/licenses.txt
+	@gzip -9n < $< | od -An -v -tu1 | sed -e 's/  */,/g' -e 's/^,//' -e 's/$$/,/' > $@
+
+$(OUT)/src/licenses.o: ALL_CFLAGS += -I$(OUT)
+$(OUT)/src/licenses.o: $(OUT)/licenses.inc
+
+# The static one is what ships: stripped, with its debug information beside it.
 $(PROGRAM): $(OBJECTS)
 	@echo "LD  $@"
 	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) -o $@ $(OBJECTS) $(DEPS)/lib/libmicrohttpd.a $(DEPS)/lib/libcjson.a
+	$(if $(STATIC),@$(STRIP))
 
 TEST_INFO = @$(OUT)/name.args
 

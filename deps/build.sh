@@ -18,6 +18,7 @@
 #                   else empty. Compile with -idirafter PREFIX/kernel-headers, whatever the compiler.
 #   static-pie      flags that link a static PIE: put @PREFIX/static-pie into the link line, before the objects.
 #                   Not there where the compiler cannot make one.
+#   static-libraries  the archives of the compiler and its C library that such a link takes in, a path a line
 #   .complete       what it was built from; a run that would build the same again returns at once
 #
 # PREFIX appears whole or not at all. PREFIX.lock lets one run at a time build it; after a failed step
@@ -164,7 +165,8 @@ build_libmicrohttpd() {
     # which it would use for TLS only.
     logged ./configure --quiet --disable-dependency-tracking --disable-shared --enable-static \
         --disable-https --disable-bauth --disable-dauth --disable-postprocessor --disable-httpupgrade \
-        --disable-cookie --disable-messages --disable-doc --disable-examples --disable-tools --disable-curl \
+        --disable-cookie --disable-messages --disable-compact-code --disable-doc --disable-examples --disable-tools \
+        --disable-curl \
         CC="$CC" CFLAGS="$flags" AR="$AR" AR_FLAGS=crsD RANLIB=: PKG_CONFIG=true
     logged make -C src/microhttpd -j "${JOBS:-$(nproc)}" libmicrohttpd.la
     cp src/microhttpd/.libs/libmicrohttpd.a "$stage/lib/"
@@ -199,14 +201,16 @@ link_kernel_headers() {
 
 # Leaves in static-pie the flags that really link a static PIE, found by trying: before musl 1.2.5 (Debian 12) musl-gcc
 # knows neither -static-pie nor the start file that relocates such a program, and makes a dynamic one without a word.
+# And in static-libraries what the linker says it took: -print-file-name of musl-gcc names another C library.
 find_static_pie() {
     # shellcheck disable=SC2086 # CC is a list
     musl=$($CC -v 2>&1 | sed -n 's|^Reading specs from \(.*/\)[^/]*$|\1|p' | tail -n 1)
     by_hand="-nostartfiles -Wl,-static,-pie,--no-dynamic-linker,-z,text ${musl}rcrt1.o ${musl}crti.o ${musl}crtn.o"
     for flags in -static-pie "-static-pie $by_hand"; do
-        echo 'int main(void) { return 0; }' | compiles "-fPIE $flags" || continue
+        echo 'int main(void) { return 0; }' | compiles "-fPIE $flags -Wl,--trace" >"$work/trace" || continue
         if ! readelf -lW "$work/probe" | grep -q INTERP && "$work/probe"; then
             echo "$flags" >"$stage/static-pie"
+            grep '\.a$' "$work/trace" | xargs -n 1 readlink -f | sort -u >"$stage/static-libraries"
             return
         fi
     done
@@ -271,6 +275,8 @@ make_work
 check_tools
 
 mkdir -p "$(dirname "$prefix")"
+[ -w "$(dirname "$prefix")" ] ||
+    die "$prefix is not what deps/ asks for, and cannot be built anew: $(dirname "$prefix") is read-only for you"
 exec 9>"$prefix.lock"
 flock -n 9 || {
     say "waiting for another build of $prefix"

@@ -7,7 +7,13 @@
 #include <stdio.h>
 
 /* What to do; when flags ask for several, the highest. */
-enum config_action { CONFIG_SERVE, CONFIG_HEALTHCHECK, CONFIG_VERSION, CONFIG_HELP };
+enum config_action {
+    CONFIG_SERVE,
+    CONFIG_HEALTHCHECK,
+    CONFIG_LICENSES,
+    CONFIG_VERSION,
+    CONFIG_HELP
+};
 
 enum access_log { ACCESS_LOG_OFF, ACCESS_LOG_ERRORS, ACCESS_LOG_ALL };
 
@@ -29,7 +35,8 @@ struct config {
 
 /* Reads the settings from `argc` and `argv`, which are main's, then from the environment, then from
  * the defaults: the first that gives one decides, and only the value that decides is checked. When
- * the flags, which are all checked, ask for --help or --version, the environment is not read.
+ * the flags, which are all checked, ask for --help, --version or --licenses, the environment is not
+ * read.
  * Returns 0. When a flag or a value is wrong, returns -EINVAL and writes into `error` (of `size`
  * bytes) its name, the value and what is allowed, on one line without a newline. */
 int config_read(struct config *config, int argc, char *const argv[], char *error, size_t size);

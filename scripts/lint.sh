@@ -1,13 +1,13 @@
 #!/bin/sh
 # Looks for faults without running anything: formatting, clang-tidy, cppcheck, shellcheck, and whether
 # the README's table of settings is the program's.
-# Usage: scripts/lint.sh INCLUDE SETTINGS
-# INCLUDE is the folder of the libraries' headers, SETTINGS the program that prints the table.
+# Usage: scripts/lint.sh INCLUDE OUT
+# INCLUDE is the folder of the libraries' headers, OUT the one of what was generated and built.
 # Exit status: 0 when nothing was found; 1 when something was, or a tool is missing.
 set -eu
 
 include=$1
-settings=$2
+out=$2
 failed=0
 
 # step NAME COMMAND...: runs a check and says how it went.
@@ -33,7 +33,7 @@ fi
 
 # Values of the right form: what they are changes nothing that a linter sees.
 set -- -DNAME='"a"' -DVERSION='"1.2.3"' -DCOMMIT='"unknown"' -DDESCRIPTION='"a"' \
-    -DBUILD_DATE='"1970-01-01T00:00:00Z"' -D_GNU_SOURCE
+    -DBUILD_DATE='"1970-01-01T00:00:00Z"' -D_GNU_SOURCE -I"$out"
 
 sources=$(find src tests -name '*.c')
 headers=$(find include tests -name '*.h')
@@ -60,5 +60,5 @@ step clang-tidy tidy "$@"
 step cppcheck check "$@"
 # shellcheck disable=SC2086
 step shellcheck shellcheck -x $scripts
-step 'settings in README.md' scripts/settings-table.sh "$settings" README.md --check
+step 'settings in README.md' scripts/settings-table.sh "$out/tests/tools/settings_table" README.md --check
 exit "$failed"

@@ -129,6 +129,11 @@ static const struct setting SETTINGS[] = {
      .highest = CONFIG_HEALTHCHECK,
      .offset = offsetof(struct config, action),
      .help = "ask the server with these settings on this host for /readyz; exit 0 or 1"},
+    {.flag = "--licenses",
+     .kind = KIND_ACTION,
+     .highest = CONFIG_LICENSES,
+     .offset = offsetof(struct config, action),
+     .help = "write the licences of what is in this program to stdout, as a gzip file, and exit"},
     {.flag = "--version",
      .letter = 'V',
      .kind = KIND_ACTION,
@@ -340,7 +345,7 @@ int config_read(struct config *config, int argc, char *const argv[], char *error
 
     *config = (struct config){0};
     result = read_flags(config, given, argc, argv, error, size);
-    if (result < 0 || config->action == CONFIG_HELP || config->action == CONFIG_VERSION)
+    if (result < 0 || config->action >= CONFIG_LICENSES)
         return result;
     return read_rest(config, given, error, size);
 }

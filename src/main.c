@@ -11,6 +11,7 @@
 #include "build_info.h"
 #include "config.h"
 #include "handlers.h"
+#include "licenses.h"
 #include "lifecycle.h"
 #include "listener.h"
 #include "log.h"
@@ -53,6 +54,19 @@ static int print_version(const struct build_info *info)
 static int print_help(const struct build_info *info)
 {
     config_print_help(stdout, info->name);
+    return finish_output(info->name);
+}
+
+static int print_licenses(const struct build_info *info)
+{
+    size_t size = 0;
+    const unsigned char *const file = licenses_get(&size);
+
+    if (isatty(STDOUT_FILENO))
+        return fail(info->name,
+                    "--licenses: stdout is a terminal, and this is a gzip file: add '| gunzip'",
+                    EXIT_FAILED);
+    (void)fwrite(file, 1, size, stdout);
     return finish_output(info->name);
 }
 
@@ -186,6 +200,8 @@ int main(int argc, char *argv[])
         return print_help(&info);
     case CONFIG_VERSION:
         return print_version(&info);
+    case CONFIG_LICENSES:
+        return print_licenses(&info);
     case CONFIG_HEALTHCHECK:
         return probe_readiness(&config, error, sizeof error) == 0
                    ? EXIT_STOPPED

@@ -4,6 +4,7 @@
 #include <netinet/in.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #define DIGITS "0123456789"
 #define HEX DIGITS "abcdefABCDEF"

@@ -8,6 +8,17 @@ has() {
     readelf -W "$1" "$PROGRAM" | grep -qE "$2"
 }
 
+# has_symbol PATTERN: the program calls the function. A stripped one has its symbols beside it.
+has_symbol() {
+    file=$PROGRAM
+    [ ! -f "$PROGRAM.debug" ] || file=$PROGRAM.debug
+    readelf -W --symbols "$file" | grep -qE "$1"
+}
+
+static_program_is_stripped() {
+    ! readelf -SW "$PROGRAM" | grep -qE '\.(symtab|debug_)' || fail 'it has symbols'
+}
+
 program_is_position_independent() {
     has --file-header 'Type: +DYN'
 }
@@ -24,20 +35,20 @@ relocations_are_read_only_from_the_start() {
 
 stack_is_not_executable_and_guarded() {
     has --program-headers 'GNU_STACK .* RW +0x' || fail 'GNU_STACK is not RW'
-    has --symbols '__stack_chk_fail' || fail 'no stack protector'
+    has_symbol '__stack_chk_fail' || fail 'no stack protector'
 }
 
 library_calls_are_fortified() {
-    has --symbols '__(sn|f)printf_chk'
+    has_symbol '__(sn|f)printf_chk'
 }
 
 # What only some builds have: no FORTIFY_SOURCE in musl, nor beside sanitizers and coverage.
 case $PROGRAM in
-*-static*) others=static_program_names_no_interpreter ;;
+*-static*) others='static_program_names_no_interpreter static_program_is_stripped' ;;
 */plain*/*) others=library_calls_are_fortified ;;
 *) others= ;;
 esac
 
-# shellcheck disable=SC2086 # none or one
+# shellcheck disable=SC2086 # names
 run_tests program_is_position_independent relocations_are_read_only_from_the_start \
     stack_is_not_executable_and_guarded $others

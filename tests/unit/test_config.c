@@ -38,6 +38,7 @@ enum index {
     LOG_LEVEL,
     VALUE_COUNT,
     HEALTHCHECK = VALUE_COUNT,
+    LICENSES,
     PRINT_VERSION,
     PRINT_HELP,
     SETTING_COUNT,
@@ -77,6 +78,7 @@ static const struct setting SETTINGS[SETTING_COUNT] = {
                    "one of error, warn, info, debug", true, false,
                    offsetof(struct config, log_level)},
     [HEALTHCHECK] = {.flag = "--healthcheck"},
+    [LICENSES] = {.flag = "--licenses"},
     [PRINT_VERSION] = {.flag = "--version", .letter = "-V"},
     [PRINT_HELP] = {.flag = "--help", .letter = "-h"},
 };
@@ -108,7 +110,8 @@ static void set_variable(const char *name, const char *value)
 /* Reads the settings from the arguments (NULL at the end) and the environment. */
 static int read_config(struct config *config, const char *const *arguments, char *error)
 {
-    char *argv[ARGUMENTS_MAX] = {(char *)(uintptr_t) "versiond"};
+    static char program[] = "versiond";
+    char *argv[ARGUMENTS_MAX] = {program};
     int argc = 1;
 
     for (; arguments[argc - 1] != NULL; argc++)
@@ -537,7 +540,8 @@ static void error_without_room_is_cut(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        char *const argv[] = {(char *)(uintptr_t) "versiond", (char *)(uintptr_t)rows[i][0], NULL};
+        static char program[] = "versiond";
+        char *const argv[] = {program, (char *)(uintptr_t)rows[i][0], NULL};
         char error[16];
         char expected[16];
         struct config config;
@@ -573,14 +577,17 @@ static void action_is_the_highest_that_is_asked_for(void **state)
     expect_action(ARGUMENTS("-V", "--healthcheck"), CONFIG_VERSION);
     expect_action(ARGUMENTS("-h", "-V", "--healthcheck"), CONFIG_HELP);
     expect_action(ARGUMENTS("-V", "-p1", "-h"), CONFIG_HELP);
+    expect_action(ARGUMENTS("--licenses", "--healthcheck"), CONFIG_LICENSES);
+    expect_action(ARGUMENTS("--licenses", "-V"), CONFIG_VERSION);
 }
 
-static void action_help_or_version_reads_no_environment(void **state)
+static void action_that_only_prints_reads_no_environment(void **state)
 {
     (void)state;
     set_variable("PORT", "wrong");
     expect_action(ARGUMENTS("--help"), CONFIG_HELP);
     expect_action(ARGUMENTS("--version"), CONFIG_VERSION);
+    expect_action(ARGUMENTS("--licenses"), CONFIG_LICENSES);
     expect_error(ARGUMENTS("--healthcheck"), "PORT: 'wrong' is not a whole number from 0 to 65535");
 }
 
@@ -721,7 +728,7 @@ int main(void)
         CLEAN(error_of_long_value_shows_its_beginning),
         CLEAN(error_without_room_is_cut),
         CLEAN(action_is_the_highest_that_is_asked_for),
-        CLEAN(action_help_or_version_reads_no_environment),
+        CLEAN(action_that_only_prints_reads_no_environment),
         CLEAN(markdown_has_every_setting_in_a_row),
         CLEAN(help_has_every_setting_with_what_the_markdown_says),
     };

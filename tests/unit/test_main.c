@@ -1,6 +1,6 @@
 /* wraps: open build_info_check lifecycle_block_signals resources_open_files resources_cpus */
 /* wraps: handlers_create handlers_free listener_open server_start getsockname lifecycle_run */
-/* wraps: server_stop probe_readiness */
+/* wraps: server_stop probe_readiness isatty */
 /* The program's main() becomes a function like others. It comes first: cmocka has a fail() too. */
 int versiond_main(int argc, char *argv[]);
 #define main versiond_main
@@ -29,6 +29,7 @@ static struct {
     bool has_server;
     int run;
     const char *probe_error;
+    bool is_terminal;
 } calls;
 static char trace[1024];
 
@@ -48,6 +49,7 @@ int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *size);
 int __wrap_lifecycle_run(struct server *server, const struct config *config, struct log *log);
 void __wrap_server_stop(struct server *server);
 int __wrap_probe_readiness(const struct config *config, char *error, size_t size);
+int __wrap_isatty(int descriptor);
 
 /* Adds a line to the trace. */
 __attribute__((format(printf, 1, 2))) static void note(const char *format, ...)
@@ -178,6 +180,11 @@ int __wrap_probe_readiness(const struct config *config, char *error, size_t size
     return -1;
 }
 
+int __wrap_isatty(int descriptor)
+{
+    return calls.is_terminal && descriptor == STDOUT_FILENO;
+}
+
 /* Everything goes well, and no setting comes from the environment. */
 static int set_up(void **state)
 {
@@ -242,7 +249,8 @@ static void read_all(int file, char *text, size_t size)
 
 static int call_main(const char *const *arguments)
 {
-    char *argv[ARGUMENTS_MAX + 2] = {(char *)(uintptr_t) "program"};
+    static char program[] = "program";
+    char *argv[ARGUMENTS_MAX + 2] = {program};
     int argc = 1;
 
     for (; arguments != NULL && *arguments != NULL; arguments++) {
@@ -503,9 +511,29 @@ static void help_goes_to_stdout(void **state)
     assert_string_equal(trace, "");
 }
 
+static void licenses_go_to_stdout_as_a_file(void **state)
+{
+    static const char *const arguments[] = {"--licenses", NULL};
+    static struct outcome outcome;
+    size_t size = 0;
+    const unsigned char *const file = licenses_get(&size);
+
+    (void)state;
+    run_to(&outcome, arguments, memfd_create("stdout", MFD_CLOEXEC));
+    assert_string_equal(outcome.err, "");
+    assert_in_range(size, 1, sizeof outcome.out - 1);
+    assert_memory_equal(outcome.out, file, size);
+    assert_int_equal(outcome.status, 0);
+    calls.is_terminal = true;
+    expect_run(arguments, 1, "",
+               NAME
+               ": --licenses: stdout is a terminal, and this is a gzip file: add '| gunzip'\n");
+}
+
 static void stdout_that_cannot_be_written_is_an_error(void **state)
 {
-    static const char *const rows[][2] = {{"--version", NULL}, {"--help", NULL}};
+    static const char *const rows[][2] = {
+        {"--version", NULL}, {"--help", NULL}, {"--licenses", NULL}};
     static struct outcome outcome;
 
     (void)state;
@@ -654,6 +682,7 @@ int main(void)
         cmocka_unit_test_setup(too_few_open_files_are_an_error, set_up),
         cmocka_unit_test_setup(version_goes_to_stdout, set_up),
         cmocka_unit_test_setup(help_goes_to_stdout, set_up),
+        cmocka_unit_test_setup(licenses_go_to_stdout_as_a_file, set_up),
         cmocka_unit_test_setup(stdout_that_cannot_be_written_is_an_error, set_up),
         cmocka_unit_test_setup(stdout_that_could_not_be_written_for_a_while_is_an_error, set_up),
         cmocka_unit_test_setup(closed_standard_descriptors_are_opened, set_up),

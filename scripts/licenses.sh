@@ -1,0 +1,51 @@
+#!/bin/sh
+# Prints the licences of the program and of what is linked into it, with a notice of each.
+# Usage: scripts/licenses.sh LIBRARIES [static]
+# LIBRARIES is the folder that deps/build.sh made; "static": the C library is linked in too.
+# Environment: NAME, SOURCE_URL (empty: not known).
+# Exit status: 0; 1 with one line on stderr when a licence is not to be found.
+# Run it from the root of the project.
+set -eu
+
+libraries=$1
+linkage=${2-}
+
+die() {
+    printf 'licenses: %s\n' "$1" >&2
+    exit 1
+}
+
+# part TITLE FILE
+part() {
+    printf '\n\n======== %s ========\n\n' "$1"
+    cat "$2"
+}
+
+# libc_licence ARCHIVE: the licence file of the package that the C library came in.
+libc_licence() {
+    package=$(dpkg-query -S "$1" 2>/dev/null | sed 's/:.*//')
+    for file in "/usr/share/doc/${package:-none}/copyright" /usr/share/licenses/musl*/COPYRIGHT; do
+        if [ -f "$file" ]; then
+            echo "$file"
+            return
+        fi
+    done
+    die "no licence of $1: neither /usr/share/doc/PACKAGE/copyright nor /usr/share/licenses/musl*/COPYRIGHT"
+}
+
+cat <<NOTICE
+$NAME is under the licence of the first part. It contains libmicrohttpd, which is covered by the GNU
+Lesser General Public License: you may use, modify and pass on that library, and link $NAME with a
+version of your own. The library's source and everything that it takes to build and link $NAME again
+are published beside it${SOURCE_URL:+ and at $SOURCE_URL}. The licences of all that it contains follow.
+NOTICE
+part "$NAME" LICENSE
+for library in libmicrohttpd cJSON; do
+    for file in "$libraries/licenses/$library"/*; do
+        part "$library $(awk -v name="$library" '$1 == name { print $2 }' deps/pins)" "$file"
+    done
+done
+[ "$linkage" = static ] || exit 0
+libc=$(grep '/libc\.a$' "$libraries/static-libraries") || die "$libraries/static-libraries names no libc.a"
+file=$(libc_licence "$libc")
+part "the C library" "$file"
