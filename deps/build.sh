@@ -94,12 +94,12 @@ fetch_mirror() {
 # What it has not is missing there afterwards, and `archive_why` is the reason.
 fetch_archive() {
     # shellcheck disable=SC2046 # a list
-    if ! archive_open || ! archive_newest $(source_packages <"$work/wanted") >"$work/newest"; then
+    if ! archive_open "$(pinned_suite)" || ! archive_newest $(source_packages <"$work/wanted") >"$work/newest"; then
         archive_why=$why
         return
     fi
     packages=
-    while read -r name version _ tarball _; do
+    while read -r name version _ _ tarball _; do
         if grep -qxF "$tarball" "$work/newest"; then
             say "fetching $name $version from the archive"
             packages="$packages ${tarball%%_*}"
@@ -118,13 +118,13 @@ fetch_archive() {
 fetch_sources() {
     mkdir -p "$cache" "$work/new"
     pins >"$work/pins"
-    while read -r name version sha256 tarball upstream _; do
-        matches "$cache/$tarball" "$sha256" || echo "$name $version $sha256 $tarball $upstream"
+    while read -r name version debian sha256 tarball upstream _; do
+        matches "$cache/$tarball" "$sha256" || echo "$name $version $debian $sha256 $tarball $upstream"
     done <"$work/pins" >"$work/wanted"
     [ -s "$work/wanted" ] || return 0
 
     [ -n "$DEPS_MIRROR" ] || fetch_archive
-    while read -r name version sha256 tarball upstream; do
+    while read -r name version _ sha256 tarball upstream; do
         file=$work/new/$tarball
         if [ -n "$DEPS_MIRROR" ]; then
             source=$DEPS_MIRROR
@@ -220,7 +220,7 @@ build_all() {
     mkdir -p "$stage/include" "$stage/lib"
     # Fit for a static PIE, and the same bytes wherever they are built.
     flags="$CFLAGS -fPIE -ffile-prefix-map=$work=deps"
-    while read -r name version _ tarball _; do
+    while read -r name version _ _ tarball _; do
         say "building $name $version"
         mkdir -p "$work/$name" "$stage/licenses/$name"
         cd "$work/$name"

@@ -1,13 +1,17 @@
 # shellcheck shell=sh disable=SC2034
-# Shared by build.sh and update.sh: messages, the pins, downloads, Debian's archive.
+# Shared by build.sh, update.sh, audit.sh and scripts/sbom.sh: messages, the pins, downloads, Debian's archive,
+# what the toolchain links in.
 # A function that returns 1 leaves the reason in `why`.
 
 here=$(CDPATH='' cd "$(dirname "$0")" && pwd)
+self=deps
 why=
 job=
 
-# Shows addresses without the user and password that a mirror's may have.
-say() { printf 'deps: %s\n' "$*" | sed 's|://[^/@ ]*@|://|g' >&2; }
+# Passes text on, its addresses without the user and password that a mirror's may have.
+without_passwords() { sed 's|://[^/@ ]*@|://|g'; }
+
+say() { printf '%s: %s\n' "$self" "$*" | without_passwords >&2; }
 
 die() {
     say "$@"
@@ -54,8 +58,13 @@ end() {
     exit "$status"
 }
 
-# Prints the pins, one a line: name version sha256 tarball upstream licence.
+# Prints the pins, one a line: name version debian sha256 tarball upstream licence.
 pins() { sed -e '/^#/d' -e '/^suite /d' -e '/^$/d' "$here/pins"; }
+
+# Prints the pins that the program contains: only tests link cmocka.
+program_pins() { pins | grep -v '^cmocka '; }
+
+pinned_suite() { sed -n 's/^suite  *//p' "$here/pins"; }
 
 sha256_of() { sha256sum <"$1" | cut -d ' ' -f 1; }
 
@@ -63,7 +72,13 @@ sha256_of() { sha256sum <"$1" | cut -d ' ' -f 1; }
 matches() { [ -f "$1" ] && [ "$(sha256_of "$1")" = "$2" ]; }
 
 # Prints the source package of each pin on stdin: its tarball's name begins with it.
-source_packages() { while read -r _ _ _ tarball _; do echo "${tarball%%_*}"; done; }
+source_packages() { while read -r _ _ _ _ tarball _; do echo "${tarball%%_*}"; done; }
+
+# Prints the upstream version in Debian's VERSION, which may begin with an epoch and end with a revision.
+upstream_of() {
+    set -- "${1#*:}"
+    echo "${1%-*}"
+}
 
 # Prints the upstream version in the name of TARBALL.
 version_of() { echo "$1" | sed 's/^[^_]*_\(.*\)\.orig\.tar\..*/\1/'; }
@@ -97,18 +112,31 @@ archive_apt() {
     return 1
 }
 
-# Prints the addresses of Debian's archive that this machine's apt is configured for.
+# Prints the addresses of Debian's archive with LABEL that this machine's apt is configured for.
 archive_mirrors() {
     # shellcheck disable=SC2016 # apt's variable, not the shell's
-    uris=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' 'Label: Debian' | sort -u)
+    uris=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' "Label: $1" | sort -u)
     # Before its first update apt knows of no origins: then try every archive it is configured for.
     # The signature decides whether it is Debian's.
     [ -n "$uris" ] || uris=$(apt-get update --print-uris | sed -n "s|^'\(.*\)/dists/.*/InRelease' .*|\1|p" | sort -u)
     printf '%s\n' "$uris"
 }
 
-# Lets archive_apt know the suite's source packages, their signature checked. As any user, with the machine's
-# own mirror and proxy; the system's lists and caches are left alone.
+# Adds SUITE to what archive_apt knows. The security suites have an archive of their own.
+archive_add() {
+    label=Debian
+    case $1 in *-security) label=Debian-Security ;; esac
+    why="apt has no mirror of $label here"
+    cp "$work/apt/sources.list" "$work/apt/sources.known"
+    for mirror in $(archive_mirrors "$label"); do
+        echo "deb-src [signed-by=$keyring] $mirror $1 main" | cat "$work/apt/sources.known" - >"$work/apt/sources.list"
+        archive_apt update >/dev/null && return
+    done
+    return 1
+}
+
+# Lets archive_apt know the source packages of each SUITE..., their signature checked. As any user, with the
+# machine's own mirrors and proxy; the system's lists and caches are left alone.
 archive_open() {
     why='apt is not configured for Debian here'
     command -v apt-get >/dev/null || return 1
@@ -137,12 +165,29 @@ Acquire::AllowInsecureRepositories "false";
 Acquire::Retries "1";
 Acquire::http::Timeout "15";
 CONFIG
-    suite=$(sed -n 's/^suite  *//p' "$here/pins")
-    for mirror in $(archive_mirrors); do
-        echo "deb-src [signed-by=$keyring] $mirror $suite main" >"$work/apt/sources.list"
-        archive_apt update >/dev/null && return
+    : >"$work/apt/sources.list"
+    for suite; do
+        archive_add "$suite" || return
     done
-    return 1
+}
+
+# Prints the versions of each source package PACKAGE... in the opened suites, one a line: package version suite.
+archive_versions() {
+    run apt-cache -c "$work/apt/apt.conf" madison "$@" >"$work/apt/madison" 2>"$work/apt/errors" || {
+        why=$(sed -n 's/^E: //p' "$work/apt/errors" | head -n 1)
+        return 1
+    }
+    sed -n 's,^ *\([^ ]*\) *| *\([^ ]*\) *| *[^ ]* *\([^/ ]*\)/.* Sources$,\1 \2 \3,p' "$work/apt/madison"
+}
+
+# Prints the newest version of PACKAGE on stdin, lines as archive_versions prints them.
+newest_version() {
+    newest=
+    while read -r package version _; do
+        [ "$package" = "$1" ] || continue
+        if dpkg --compare-versions "$version" gt "$newest"; then newest=$version; fi
+    done
+    echo "$newest"
 }
 
 # Prints the name of the newest upstream tarball of each source package PACKAGE...
@@ -156,4 +201,38 @@ archive_download() {
     cd "$1" || return
     shift
     archive_apt source --download-only --tar-only "$@" >/dev/null
+}
+
+# Downloads Debian's own part of PACKAGE=VERSION, which has the changelog, into FOLDER.
+archive_packaging() {
+    cd "$1" || return
+    archive_apt source --download-only --diff-only "$2" >/dev/null
+}
+
+# Prints the archives of the C library and of libgcc that CC links into a static program. The linker tells, since
+# `musl-gcc -print-file-name=libc.a` names the libc.a of glibc. The program is one that needs both.
+linked_archives() {
+    # shellcheck disable=SC2086 # CC is a list
+    echo 'volatile unsigned __int128 a = 1, b = 1; int main(void) { return (int)(a / b) - 1; }' |
+        $CC -static -Wl,--trace -x c -o "$work/linked" - >"$work/trace" 2>&1 || {
+        why="$CC links no static program: $(head -n 1 "$work/trace")"
+        return 1
+    }
+    for archive in libc libgcc; do
+        sed -n "s|^\(/.*/$archive\.a\).*|\1|p" "$work/trace" | head -n 1 | grep . || {
+            why="$CC does not say which $archive.a it links"
+            return 1
+        }
+    done
+}
+
+# Prints Debian's package of FILE: its name, version and architecture, then its source's name and version.
+package_of() {
+    package=$(dpkg -S "$(readlink -f "$1")" 2>/dev/null | sed -n 's/: .*//p')
+    if [ -z "$package" ]; then
+        why="dpkg knows no package of $1"
+        return 1
+    fi
+    # shellcheck disable=SC2016 # dpkg's variables, not the shell's
+    dpkg-query -W -f '${Package} ${Version} ${Architecture} ${source:Package} ${source:Version}\n' "$package"
 }
