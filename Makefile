@@ -159,6 +159,10 @@ deps: $(OUT)/libraries ## fetch and build the libraries (DEPS_MIRROR=folder or U
 deps-update: ## renew the pins in deps/pins to the newest versions of the archive
 	@deps/update.sh
 
+.PHONY: audit
+audit: ## ask what bad is known about the libraries, with STATIC=1 about the libc too (AUDIT_OFFLINE=1: asks nobody)
+	@CC="$(CC)" deps/audit.sh $(if $(STATIC),--linked)
+
 ##@ Tidy
 
 .PHONY: clean
