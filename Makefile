@@ -163,6 +163,16 @@ deps-update: ## renew the pins in deps/pins to the newest versions of the archiv
 audit: ## ask what bad is known about the libraries, with STATIC=1 about the libc too (AUDIT_OFFLINE=1: asks nobody)
 	@CC="$(CC)" deps/audit.sh $(if $(STATIC),--linked)
 
+.PHONY: sbom
+sbom: $(PROGRAM) ## write the program's bill of materials, CycloneDX, beside it (sbom.cdx.json)
+	@CC="$(CC)" scripts/sbom.sh $(PROGRAM) > $(OUT)/sbom.cdx.json.new || { rm -f $(OUT)/sbom.cdx.json.new; exit 1; }
+	@mv $(OUT)/sbom.cdx.json.new $(OUT)/sbom.cdx.json
+	@echo $(OUT)/sbom.cdx.json
+
+.PHONY: sbom-check
+sbom-check: sbom ## validate it against the schema, and that it leaves nothing out (wants python3-venv)
+	@scripts/check-sbom.sh $(OUT)/sbom.cdx.json $(PROGRAM)
+
 ##@ Tidy
 
 .PHONY: clean

@@ -226,6 +226,12 @@ linked_archives() {
     done
 }
 
+# True when PROGRAM contains all that it needs, the libc included.
+is_static() {
+    headers=$(LC_ALL=C readelf -lW "$1") || die "readelf cannot read $1"
+    case $headers in *INTERP*) return 1 ;; esac
+}
+
 # Prints Debian's package of FILE: its name, version and architecture, then its source's name and version.
 package_of() {
     package=$(dpkg -S "$(readlink -f "$1")" 2>/dev/null | sed -n 's/: .*//p')

@@ -5,7 +5,7 @@
 #
 #   deps/update.sh        (no arguments; TMPDIR is honoured)
 #
-# Prints `NAME OLD -> NEW` for each renewed pin, else `up to date`. Nothing is written unless all went well.
+# Prints `NAME OLD -> NEW`, Debian's versions, for each renewed pin, else `up to date`. Nothing is written unless all went well.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=lib.sh
 . "$(dirname "$0")/lib.sh"
