@@ -47,10 +47,11 @@ tidy() {
         awk '!/warnings? (generated|treated as errors)/ { print; found = 1 } END { exit found }'
 }
 
+# normalCheckLevelMaxBranches is no finding: newer versions say how far they looked.
 # shellcheck disable=SC2317
 check() {
     cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -j "$(nproc)" \
-        --enable=warning,style,performance,portability --suppress="*:$include/*" \
+        --enable=warning,style,performance,portability --suppress="*:$include/*" --suppress=normalCheckLevelMaxBranches \
         -Iinclude -I"$include" "$@" src
 }
 

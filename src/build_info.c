@@ -71,8 +71,10 @@ static bool is_semver(const char *text)
 
     for (int i = 0; i < 3; i++) {
         at = skip_number(at);
-        if (at == NULL || (i < 2 && *at++ != '.'))
+        if (at == NULL || (i < 2 && *at != '.'))
             return false;
+        if (i < 2)
+            at++;
     }
     if (*at == '-')
         at = skip_identifiers(at + 1, true);

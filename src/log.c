@@ -51,21 +51,22 @@ static void line_add_text(struct line *line, const char *name, const char *text)
     const bool json = line->format == LOG_FORMAT_JSON;
     char escaped[ESCAPED_MAX];
     char field[FIELD_MAX];
+    int length = 0;
 
     escape_bytes(escaped, sizeof escaped, text, strnlen(text, LOG_TEXT_MAX),
                  json ? ESCAPE_JSON : ESCAPE_TEXT);
-    line_add(line, field,
-             snprintf(field, sizeof field, json ? ",\"%s\":\"%s\"" : " %s='%s'", name, escaped));
+    length = snprintf(field, sizeof field, json ? ",\"%s\":\"%s\"" : " %s='%s'", name, escaped);
+    line_add(line, field, length);
 }
 
 static void line_add_number(struct line *line, const char *name, int64_t number)
 {
     const bool json = line->format == LOG_FORMAT_JSON;
     char field[FIELD_MAX];
+    const int length =
+        snprintf(field, sizeof field, json ? ",\"%s\":%" PRId64 : " %s=%" PRId64, name, number);
 
-    line_add(
-        line, field,
-        snprintf(field, sizeof field, json ? ",\"%s\":%" PRId64 : " %s=%" PRId64, name, number));
+    line_add(line, field, length);
 }
 
 static void line_begin(struct line *line, enum log_level level, const char *message)
@@ -76,15 +77,16 @@ static void line_begin(struct line *line, enum log_level level, const char *mess
     struct tm utc = {0};
     char seconds[32];
     char head[FIELD_MAX];
+    int length = 0;
 
     clock_gettime(CLOCK_REALTIME, &now);
     gmtime_r(&now.tv_sec, &utc);
     strftime(seconds, sizeof seconds, "%Y-%m-%dT%H:%M:%S", &utc);
-    line_add(line, head,
-             snprintf(head, sizeof head,
+    length = snprintf(head, sizeof head,
                       json ? "{\"time\":\"%s.%03ldZ\",\"level\":\"%s\",\"msg\":\"%s\""
                            : "%s.%03ldZ %-5s %s",
-                      seconds, now.tv_nsec / 1000000, levels[level], message));
+                      seconds, now.tv_nsec / 1000000, levels[level], message);
+    line_add(line, head, length);
 }
 
 static void line_end(struct line *line)

@@ -233,7 +233,7 @@ struct server *server_start(const struct server_parts *parts)
         MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->max_connections,
         MHD_OPTION_PER_IP_CONNECTION_LIMIT, (unsigned)config->max_connections_per_ip,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
-        MHD_OPTION_CLIENT_DISCIPLINE_LVL, (int)CLIENT_DISCIPLINE,
+        MHD_OPTION_CLIENT_DISCIPLINE_LVL, CLIENT_DISCIPLINE,
         MHD_OPTION_NOTIFY_CONNECTION, on_connection, server,
         MHD_OPTION_URI_LOG_CALLBACK, on_target, server,
         MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,

@@ -11,7 +11,10 @@ void failing_at(unsigned n)
 
 bool failing_now(void)
 {
-    if (countdown == 0 || --countdown > 0)
+    if (countdown == 0)
+        return false;
+    countdown--;
+    if (countdown > 0)
         return false;
     has_failed = true;
     return true;

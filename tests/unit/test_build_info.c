@@ -51,7 +51,7 @@ static struct build_info with(size_t offset, const char *value)
 {
     struct build_info info = GOOD;
 
-    memcpy((char *)&info + offset, &value, sizeof value);
+    memcpy((char *)&info + offset, (const void *)&value, sizeof value);
     return info;
 }
 
@@ -419,7 +419,7 @@ static bool is_utf8_without_controls(const unsigned char *text)
 
     while (*text != '\0') {
         const unsigned char first = *text++;
-        const unsigned more = first < 0xc0 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+        const unsigned more = (first >= 0xc0U) + (first >= 0xe0U) + (first >= 0xf0U);
         unsigned character = first < 0x80 ? first : first & (0x3fU >> more);
 
         if ((first >= 0x80 && first < 0xc0) || first >= 0xf8)

@@ -36,13 +36,14 @@ enum index {
     ACCESS_LOG,
     LOG_FORMAT,
     LOG_LEVEL,
-    VALUE_COUNT,
-    HEALTHCHECK = VALUE_COUNT,
+    HEALTHCHECK, /* the first that takes no value */
     LICENSES,
     PRINT_VERSION,
     PRINT_HELP,
     SETTING_COUNT,
 };
+
+enum { VALUE_COUNT = HEALTHCHECK };
 
 static const struct setting SETTINGS[SETTING_COUNT] = {
     [ADDRESS] = {"--address", "-a", "ADDRESS", "ADDRESS",
@@ -252,7 +253,7 @@ static struct config config_with(const struct accepted *row)
     char *member = (char *)&config + setting->offset;
 
     if (setting->is_text)
-        memcpy(member, &row->text, sizeof row->text);
+        memcpy(member, (const void *)&row->text, sizeof row->text);
     else
         memcpy(member, &row->number, sizeof row->number);
     return config;

@@ -210,7 +210,7 @@ static bool note_option(va_list *list, const void *cls)
     char *out = options + strlen(options);
     const size_t size = sizeof options - strlen(options);
     const enum MHD_OPTION option = va_arg(*list, enum MHD_OPTION);
-    const char *is_given = "";
+    const char *is_given;
 
     switch (option) {
     case MHD_OPTION_END:
