@@ -18,7 +18,6 @@
 #                   else empty. Compile with -idirafter PREFIX/kernel-headers, whatever the compiler.
 #   static-pie      flags that link a static PIE: put @PREFIX/static-pie into the link line, before the objects.
 #                   Not there where the compiler cannot make one.
-#   static-libraries  the archives of the compiler and its C library that such a link takes in, a path a line
 #   .complete       what it was built from; a run that would build the same again returns at once
 #
 # PREFIX appears whole or not at all. PREFIX.lock lets one run at a time build it; after a failed step
@@ -201,16 +200,16 @@ link_kernel_headers() {
 
 # Leaves in static-pie the flags that really link a static PIE, found by trying: before musl 1.2.5 (Debian 12) musl-gcc
 # knows neither -static-pie nor the start file that relocates such a program, and makes a dynamic one without a word.
-# And in static-libraries what the linker says it took: -print-file-name of musl-gcc names another C library.
+# Relocations in few bytes (RELR) need a linker and a libc that know them: musl since 1.2.4.
 find_static_pie() {
     # shellcheck disable=SC2086 # CC is a list
     musl=$($CC -v 2>&1 | sed -n 's|^Reading specs from \(.*/\)[^/]*$|\1|p' | tail -n 1)
     by_hand="-nostartfiles -Wl,-static,-pie,--no-dynamic-linker,-z,text ${musl}rcrt1.o ${musl}crti.o ${musl}crtn.o"
-    for flags in -static-pie "-static-pie $by_hand"; do
-        echo 'int main(void) { return 0; }' | compiles "-fPIE $flags -Wl,--trace" >"$work/trace" || continue
+    for flags in '-static-pie -Wl,-z,pack-relative-relocs' -static-pie "-static-pie $by_hand"; do
+        echo 'int main(void); int (*volatile f)(void) = main; int main(void) { return f != main; }' |
+            compiles "-fPIE $flags" || continue
         if ! readelf -lW "$work/probe" | grep -q INTERP && "$work/probe"; then
             echo "$flags" >"$stage/static-pie"
-            grep '\.a$' "$work/trace" | xargs -n 1 readlink -f | sort -u >"$stage/static-libraries"
             return
         fi
     done

@@ -1,6 +1,8 @@
 #!/bin/sh
-# Prints the compiler's arguments that bake the build information in, one -D a line, in the syntax of
-# a response file (gcc @file), or refuses a malformed value.
+# Prints the build information, or refuses a malformed value.
+# Usage: scripts/build-info.sh [values]
+# Without an argument: the compiler's arguments that bake it in, one -D a line, in the syntax of a
+# response file (gcc @file). "values": VARIABLE=VALUE lines, as they are, without those not known.
 #
 # Environment: NAME and DESCRIPTION (needed), VERSION, COMMIT, SOURCE_DATE_EPOCH, SOURCE_URL, BUILD_URL
 # (an empty one counts as not given), RELEASE (1: VERSION and COMMIT must be given). Not given: asked
@@ -22,15 +24,18 @@ die() {
     exit 1
 }
 
-# octal VALUE: its bytes as octal escapes of C, so that none means anything to a shell, to the
-# compiler's argument parser or to the preprocessor.
-octal() {
-    printf '%s' "$1" | od -An -v -to1 | tr -d '\n' | sed 's/ /\\\\/g'
-}
-
-# define MACRO VALUE
-define() {
-    printf -- '-D%s=\\"%s\\"\n' "$1" "$(octal "$2")"
+# defines: prints MACRO VALUE lines on stdin as arguments of the compiler. The bytes of a value become
+# octal escapes of C, so that none means anything to a shell, to the compiler's argument parser or to
+# the preprocessor.
+defines() {
+    awk 'BEGIN { for (i = 1; i < 256; i++) octal[sprintf("%c", i)] = sprintf("\\\\%03o", i) }
+        {
+            at = index($0, " ")
+            value = substr($0, at + 1)
+            escaped = ""
+            for (i = 1; i <= length(value); i++) escaped = escaped octal[substr(value, i, 1)]
+            printf "-D%s=\\\"%s\\\"\n", substr($0, 1, at - 1), escaped
+        }'
 }
 
 # refuse VARIABLE VALUE FORMAT: what cannot be printed is shown as '?'.
@@ -52,6 +57,7 @@ check_description() {
     format='1 to 512 bytes of UTF-8 without control characters'
     case ${#1} in 0) refuse DESCRIPTION '' "$format" ;; esac
     [ "${#1}" -le 512 ] || refuse DESCRIPTION "$1" "$format"
+    case $1 in *[!\ -~]*) ;; *) return 0 ;; esac # all of it is printable ASCII
     printf '%s' "$1" | iconv -f UTF-8 -t UTF-8 >/dev/null 2>&1 || refuse DESCRIPTION "$1" "$format"
     case $(printf '%s' "$1" | od -An -v -tx1 | tr -d '\n') in
     *' 0'[0-9a-f]* | *' 1'[0-9a-f]* | *' 7f'* | *' c2 8'[0-9a-f]* | *' c2 9'[0-9a-f]*)
@@ -98,20 +104,19 @@ ask_git() {
 found_commit='' found_epoch='' found_version='' found_dirty=''
 ask_tree() {
     if [ -e .git ] && command -v git >/dev/null 2>&1; then
-        found_commit=$(ask_git rev-parse --verify --quiet HEAD) || return 0 # no commit yet
-        found_epoch=$(ask_git log -1 --no-show-signature --format=%ct)
+        found_commit=$(ask_git log -1 --no-show-signature --format='%H %ct' 2>/dev/null) || found_commit=
+        [ -n "$found_commit" ] || return 0 # no commit yet
+        found_epoch=${found_commit#* }
+        found_commit=${found_commit% *}
         found_version=$(ask_git describe --tags --match '[vV]ersion*' 2>/dev/null) || found_version=''
         # A file that git does not know yet counts where it would be compiled.
-        found_dirty=$(ask_git status --porcelain --untracked-files=no
-            ask_git status --porcelain src include)
+        found_dirty=$(ask_git status --porcelain | sed -n -e '/^?? /!p' -e '/^?? src\//p' -e '/^?? include\//p')
     elif [ -d .git ]; then
         found_commit=$(head_commit)
     else
+        read -r found_commit found_epoch found_version <scripts/archive-info
         # shellcheck disable=SC2016 # the text that git-archive(1) has not replaced
-        case $(cat scripts/archive-info) in
-        '$Format:'*) ;;
-        *) read -r found_commit found_epoch found_version <scripts/archive-info ;;
-        esac
+        case $found_commit in '$Format:'*) found_commit='' found_epoch='' found_version='' ;; esac
     fi
 }
 
@@ -142,7 +147,7 @@ commit=${COMMIT:-${found_commit:-unknown}}
 version=${VERSION-}
 epoch=${SOURCE_DATE_EPOCH-}
 if [ -z "$version" ]; then
-    version=$(to_semver "$found_version")
+    [ -z "$found_version" ] || version=$(to_semver "$found_version")
     version=${version:-0.0.0-dev}
     [ -z "$found_dirty" ] || version=$(dirty "$version")
 fi
@@ -165,10 +170,18 @@ check SOURCE_DATE_EPOCH "${epoch:-0}" '0|[1-9][0-9]{0,10}' \
 [ -z "${BUILD_URL-}" ] ||
     check BUILD_URL "$BUILD_URL" "$url_pattern" 'an http or https URL of at most 512 bytes'
 
-define NAME "$NAME"
-define VERSION "$version"
-define COMMIT "$commit"
-define DESCRIPTION "$DESCRIPTION"
-define BUILD_DATE "$(date -u -d "@${epoch:-0}" +%Y-%m-%dT%H:%M:%SZ)"
-[ -z "${SOURCE_URL-}" ] || define SOURCE_URL "$SOURCE_URL"
-[ -z "${BUILD_URL-}" ] || define BUILD_URL "$BUILD_URL"
+build_date=$(date -u -d "@${epoch:-0}" +%Y-%m-%dT%H:%M:%SZ)
+if [ "${1-}" = values ]; then
+    [ "$commit" != unknown ] || commit=
+    for pair in "NAME=$NAME" "VERSION=$version" "COMMIT=$commit" "DESCRIPTION=$DESCRIPTION" \
+        "SOURCE_DATE_EPOCH=$epoch" "BUILD_DATE=$build_date" "SOURCE_URL=${SOURCE_URL-}" \
+        "BUILD_URL=${BUILD_URL-}" "RELEASE=${RELEASE-}"; do
+        [ -z "${pair#*=}" ] || printf '%s\n' "$pair"
+    done
+    exit
+fi
+{
+    printf '%s\n' "NAME $NAME" "VERSION $version" "COMMIT $commit" "DESCRIPTION $DESCRIPTION" "BUILD_DATE $build_date"
+    [ -z "${SOURCE_URL-}" ] || printf '%s\n' "SOURCE_URL $SOURCE_URL"
+    [ -z "${BUILD_URL-}" ] || printf '%s\n' "BUILD_URL $BUILD_URL"
+} | defines

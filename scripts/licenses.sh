@@ -1,19 +1,21 @@
 #!/bin/sh
 # Prints the licences of the program and of what is linked into it, with a notice of each.
-# Usage: scripts/licenses.sh LIBRARIES [static]
+#
+#   scripts/licenses.sh LIBRARIES [static]
+#
 # LIBRARIES is the folder that deps/build.sh made; "static": the C library is linked in too.
-# Environment: NAME, SOURCE_URL (empty: not known).
+# Environment: NAME; SOURCE_URL (empty: not known); CC (cc), whose C library it is.
 # Exit status: 0; 1 with one line on stderr when a licence is not to be found.
 # Run it from the root of the project.
 set -eu
+# shellcheck source-path=SCRIPTDIR source=../deps/lib.sh
+. "$(dirname "$0")/../deps/lib.sh"
 
+self=licenses
+CC=${CC:-cc}
 libraries=$1
 linkage=${2-}
-
-die() {
-    printf 'licenses: %s\n' "$1" >&2
-    exit 1
-}
+work=
 
 # part TITLE FILE
 part() {
@@ -23,8 +25,8 @@ part() {
 
 # libc_licence ARCHIVE: the licence file of the package that the C library came in.
 libc_licence() {
-    package=$(dpkg-query -S "$1" 2>/dev/null | sed 's/:.*//')
-    for file in "/usr/share/doc/${package:-none}/copyright" /usr/share/licenses/musl*/COPYRIGHT; do
+    package=$(package_of "$1") || package=none
+    for file in "/usr/share/doc/${package%% *}/copyright" /usr/share/licenses/musl*/COPYRIGHT; do
         if [ -f "$file" ]; then
             echo "$file"
             return
@@ -33,6 +35,10 @@ libc_licence() {
     die "no licence of $1: neither /usr/share/doc/PACKAGE/copyright nor /usr/share/licenses/musl*/COPYRIGHT"
 }
 
+finish() { rm -rf "$work"; }
+
+finish_always
+make_work
 cat <<NOTICE
 $NAME is under the licence of the first part. It contains libmicrohttpd, which is covered by the GNU
 Lesser General Public License: you may use, modify and pass on that library, and link $NAME with a
@@ -46,6 +52,6 @@ for library in libmicrohttpd cJSON; do
     done
 done
 [ "$linkage" = static ] || exit 0
-libc=$(grep '/libc\.a$' "$libraries/static-libraries") || die "$libraries/static-libraries names no libc.a"
-file=$(libc_licence "$libc")
-part "the C library" "$file"
+linked_archives >"$work/archives" || die "$why"
+file=$(libc_licence "$(grep '/libc\.a$' "$work/archives")")
+part 'the C library' "$file"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs test programs, all at once, and sums up what they say.
+# Runs test programs, all at once (SERIAL=1: one by one), and sums up what they say.
 # Usage: tests/run.sh LOGS PROGRAM...
 # LOGS is the folder for what each program prints. A program ends with 0 when all of its tests passed
 # and closes as cmocka does: "[  PASSED  ] 3 test(s)." and so on.
@@ -46,6 +46,7 @@ trap 'kill $pids; exit 130' INT TERM # what runs in the background does not heed
 for program; do
     run "$program" &
     pids="$pids $!"
+    [ -z "${SERIAL-}" ] || wait
 done
 wait
 trap - INT TERM

@@ -419,7 +419,7 @@ static bool is_utf8_without_controls(const unsigned char *text)
 
     while (*text != '\0') {
         const unsigned char first = *text++;
-        const unsigned more = (first >= 0xc0U) + (first >= 0xe0U) + (first >= 0xf0U);
+        const unsigned more = (unsigned)((first >= 0xc0) + (first >= 0xe0) + (first >= 0xf0));
         unsigned character = first < 0x80 ? first : first & (0x3fU >> more);
 
         if ((first >= 0x80 && first < 0xc0) || first >= 0xf8)

@@ -521,7 +521,7 @@ static void licenses_go_to_stdout_as_a_file(void **state)
     (void)state;
     run_to(&outcome, arguments, memfd_create("stdout", MFD_CLOEXEC));
     assert_string_equal(outcome.err, "");
-    assert_in_range(size, 1, sizeof outcome.out - 1);
+    assert_true(size > 0 && size < sizeof outcome.out);
     assert_memory_equal(outcome.out, file, size);
     assert_int_equal(outcome.status, 0);
     calls.is_terminal = true;
