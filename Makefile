@@ -1,6 +1,6 @@
 # The two lines that make a service of your own: see README.md, "Make it yours".
 NAME        = versiond
-DESCRIPTION = Says which build is running here
+DESCRIPTION ?= Says which build is running here
 
 # Build information, as given here or in the environment; empty means: ask git (see
 # scripts/build-info.sh).
@@ -11,8 +11,29 @@ BUILD_URL         ?=
 SOURCE_DATE_EPOCH ?=
 RELEASE           ?=
 
+# What strangers chose is passed on as it is: make must not expand a '$' in it, nor a shell see it. So this comes
+# before the first $(shell), which gets all that is exported.
+INFO_VARIABLES := NAME DESCRIPTION VERSION COMMIT SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH RELEASE
+# An empty one is none: clang refuses an empty SOURCE_DATE_EPOCH.
+define RAW
+override $(1) := $$(value $(1))
+$(if $(value $(1)),export,unexport) $(1)
+endef
+$(foreach variable,$(INFO_VARIABLES),$(eval $(call RAW,$(variable))))
+
 PREFIX  ?= /usr/local
+DIST    ?= $(OUT)/dist
 DESTDIR ?=
+
+# Of the containers: the engine's client, the image, what it is built from (see docs/container.md).
+DOCKER          ?= docker
+IMAGE           ?= $(NAME)
+BASE            ?= debian:trixie-slim
+TOOLCHAIN       ?=
+TOOLCHAIN_IMAGE ?= $(NAME)-toolchain
+ARTIFACTS       ?= $(BUILD)/artifacts
+PORT            ?= 5000
+AUDIT_OFFLINE   ?=
 
 # Variants, each in a folder of its own below build/:
 #   SANITIZE=address,undefined | thread   COVERAGE=1   VALGRIND=1 (runs the tests under it)
@@ -33,15 +54,6 @@ CFLAGS ?= $(OPTIMIZATION)
 .DEFAULT_GOAL := build
 .DELETE_ON_ERROR:
 .SUFFIXES:
-
-# What strangers chose is passed on as it is: make must not expand a '$' in it, nor a shell see it.
-INFO_VARIABLES := NAME DESCRIPTION VERSION COMMIT SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH RELEASE
-# An empty one is none: clang refuses an empty SOURCE_DATE_EPOCH.
-define RAW
-override $(1) := $$(value $(1))
-$(if $(value $(1)),export,unexport) $(1)
-endef
-$(foreach variable,$(INFO_VARIABLES),$(eval $(call RAW,$(variable))))
 
 comma      := ,
 sanitizers := address$(comma)undefined thread
@@ -98,7 +110,7 @@ SUPPORT     := $(patsubst tests/support/%.c,$(OUT)/tests/support/%.o,$(sort $(wi
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	    /^##@/ { printf "%s%s:\n", blank, substr($$0, 5); blank = "\n" } \
-	    /^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' Makefile
+	    /^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
 build: $(PROGRAM) ## build the program (the first time its libraries too)
@@ -114,6 +126,10 @@ install: $(PROGRAM) ## install into DESTDIR and PREFIX (/usr/local), with the li
 	for library in libmicrohttpd cJSON; do \
 	    install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/doc/$(NAME)/$$library" $(DEPS)/licenses/$$library/*; \
 	done
+
+.PHONY: dist
+dist: $(PROGRAM) sbom ## write what is published into DIST: program, SBOM, licences, source
+	@scripts/dist.sh $(PROGRAM) $(OUT) $(DIST)
 
 ##@ Check
 
@@ -173,6 +189,50 @@ sbom: $(PROGRAM) ## write the program's bill of materials, CycloneDX, beside it 
 sbom-check: sbom ## validate it against the schema, and that it leaves nothing out (wants python3-venv)
 	@scripts/check-sbom.sh $(OUT)/sbom.cdx.json $(PROGRAM)
 
+##@ Container
+
+.PHONY: docker-build
+docker-build: ## build the image (its test stage first), with the engine's own builder
+	@$(container) scripts/docker-build.sh $(IMAGE)
+
+.PHONY: docker-test
+docker-test: ## build its test stage only
+	@$(container) scripts/docker-build.sh $(IMAGE)-test --target test
+
+.PHONY: docker-run
+docker-run: ## serve http://localhost:5000/version from the image (PORT=…)
+	@exec $(DOCKER) run --rm --read-only --cap-drop ALL --security-opt no-new-privileges \
+	    --publish $(PORT):5000 $(IMAGE) $(ARGS)
+
+.PHONY: smoke
+smoke: ## start the image as strangers would, ask it everything, stop it
+	@$(container) scripts/smoke.sh $(IMAGE)
+
+.PHONY: container-test
+container-test: ## test the images, and that what must stop their build does (minutes; starts an engine where none is)
+	@SERIAL=1 $(container) scripts/with-engine.sh \
+	    tests/run.sh $(OUT)/tests/container-log tests/e2e/container.sh tests/e2e/gates.sh
+
+.PHONY: artifacts
+artifacts: ## build the image and write what is published beside it into ARTIFACTS (build/artifacts)
+	@$(container) scripts/docker-artifacts.sh $(IMAGE) "$(ARTIFACTS)"
+
+.PHONY: base-image
+base-image: ## make the base image BASE from Debian's archive, with mmdebstrap
+	@$(container) scripts/base-image.sh $(BASE)
+
+.PHONY: toolchain-image
+toolchain-image: ## build the toolchain image, unless it is there, and print its name
+	@$(container) scripts/toolchain-image.sh $(TOOLCHAIN_IMAGE)
+
+.PHONY: dev-test
+dev-test: ## run the tests in the toolchain container, on this work tree
+	@$(container) scripts/dev.sh test
+
+.PHONY: dev
+dev: ## serve from the toolchain container, built anew and restarted on each change
+	@$(container) scripts/dev.sh serve
+
 ##@ Tidy
 
 .PHONY: clean
@@ -184,6 +244,9 @@ distclean: ## remove everything that was built or fetched
 	rm -rf $(BUILD)
 
 # Rules
+
+container = DOCKER="$(DOCKER)" BASE="$(BASE)" TOOLCHAIN="$(TOOLCHAIN)" AUDIT_OFFLINE="$(AUDIT_OFFLINE)" \
+    TOOLCHAIN_IMAGE="$(TOOLCHAIN_IMAGE)" PORT="$(PORT)"
 
 .PHONY: FORCE
 FORCE:
@@ -222,7 +285,7 @@ $(OUT)/src/build_info.o: $(OUT)/build-info.args
 
 # The licences go into the program: an image of one file has no other place for them.
 $(OUT)/licenses.txt: scripts/licenses.sh LICENSE $(OUT)/libraries $(OUT)/build-info.args
-	@scripts/licenses.sh $(DEPS) $(if $(STATIC),static) > $@.new
+	@CC="$(CC)" scripts/licenses.sh $(DEPS) $(if $(STATIC),static) > $@.new
 	@$(keep)
 
 $(OUT)/licenses.inc: $(OUT)/licenses.txt

@@ -299,6 +299,15 @@ make_refuses_other_switches_by_name() {
     make_info STATIC=0 COVERAGE=0 VALGRIND=0 WERROR=0
 }
 
+# Who builds the image without make gets the Dockerfile's.
+dockerfile_has_the_name_and_description_of_the_makefile() {
+    name=$(sed -n 's/^NAME *= *//p' Makefile)
+    description=$(sed -n 's/^DESCRIPTION *?= *//p' Makefile)
+    expect_equal "$(grep -c "^ARG DESCRIPTION=\"$description\"\$" Dockerfile)" 2
+    grep -qF "org.opencontainers.image.title=\"$name\"" Dockerfile || fail "the title is not $name"
+    grep -qxF "ENTRYPOINT [\"/$name\"]" Dockerfile || fail "the entry point is not /$name"
+}
+
 # expect_library_refused VERSION REASON: a library that says it is VERSION stops the compiler.
 expect_library_refused() {
     mkdir -p "$scratch/include"
@@ -326,5 +335,5 @@ run_tests without_git_the_defaults_say_so valid_values_are_taken \
     given_commit_is_not_dated_by_another repository_without_a_commit_builds \
     surrounding_repository_is_not_asked tarball_knows_its_commit clone_without_git_knows_its_commit \
     make_stops_with_one_clear_line make_passes_values_on_as_they_are make_takes_values_from_the_environment \
-    make_refuses_other_switches_by_name \
+    make_refuses_other_switches_by_name dockerfile_has_the_name_and_description_of_the_makefile \
     crashing_libraries_are_refused_with_the_reason

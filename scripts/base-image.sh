@@ -1,0 +1,45 @@
+#!/bin/sh
+# Makes the base image from Debian's archive, with mmdebstrap and nothing else.
+# Usage: scripts/base-image.sh IMAGE
+# Environment: SUITE (trixie), ARCH (this machine's; another wants qemu-user-static), DOCKER (docker).
+# The archive is the one that this machine's apt is configured for. Run it from the root of the
+# project, as root or where mmdebstrap can unshare.
+set -eu
+# shellcheck source=deps/lib.sh
+. deps/lib.sh
+
+image=$1
+SUITE=${SUITE:-trixie}
+DOCKER=${DOCKER:-docker}
+work=
+
+finish() { rm -rf "$work"; }
+
+# sources: the lines of the image's apt.
+sources() {
+    debian=$(archive_mirrors Debian | head -n 1)
+    security=$(archive_mirrors Debian-Security | head -n 1)
+    [ -n "$debian" ] || die 'apt has no mirror of Debian here'
+    [ -n "$security" ] || die 'apt has no mirror of Debian-Security here'
+    echo "deb $debian $SUITE main"
+    echo "deb $debian $SUITE-updates main"
+    echo "deb $security $SUITE-security main"
+}
+
+# apt_options: what this machine's apt was told about the age of indexes; else a mirror that is a
+# snapshot could be used here, but not in the image.
+apt_options() {
+    apt-config dump --format '%F "%v";%n' Acquire::Check-Valid-Until Acquire::Check-Date
+}
+
+command -v mmdebstrap >/dev/null || die 'missing: mmdebstrap; install with: apt-get install mmdebstrap'
+finish_always
+make_work
+sources >"$work/sources"
+apt_options >"$work/options"
+mkdir "$work/context"
+run mmdebstrap --quiet --variant=minbase --include=ca-certificates ${ARCH:+--arch="$ARCH"} \
+    --aptopt="$work/options" "$SUITE" "$work/context/base.tar" "$work/sources"
+# Built, not imported: engine 20.10 calls what it imports an image of its own architecture.
+printf 'FROM scratch\nADD base.tar /\n' >"$work/context/Dockerfile"
+run "$DOCKER" build --quiet ${ARCH:+--platform "linux/$ARCH"} --tag "$image" "$work/context"

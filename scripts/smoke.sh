@@ -1,0 +1,140 @@
+#!/bin/sh
+# Starts an image as a stranger would, with as few rights as there are, asks it everything and stops it.
+# Usage: scripts/smoke.sh IMAGE
+# What it must answer is what was baked in: NAME, DESCRIPTION, VERSION, COMMIT and so on, given or asked
+# of this tree (see build-info.sh). The labels must say the same.
+# Environment: those; DOCKER (docker); HOST (127.0.0.1), where the engine publishes ports.
+# Exit status: 0; 1 with a line that says what was expected and what was seen. Run it from the root of
+# the project; wants curl and jq.
+set -eu
+
+image=$1
+DOCKER=${DOCKER:-docker}
+HOST=${HOST:-127.0.0.1}
+container=
+work=$(mktemp -d)
+
+finish() {
+    status=$?
+    if [ -n "$container" ]; then
+        [ "$status" = 0 ] || "$DOCKER" logs "$container" >&2
+        "$DOCKER" rm --force "$container" >/dev/null
+    fi
+    rm -rf "$work"
+}
+
+# expect WHAT SEEN EXPECTED
+expect() {
+    [ "$2" = "$3" ] || {
+        printf 'smoke: %s: seen:\n%s\nexpected:\n%s\n' "$1" "$2" "$3" >&2
+        exit 1
+    }
+}
+
+# state FORMAT: what the engine says of the container.
+state() { "$DOCKER" inspect --format "$1" "$container"; }
+
+# label NAME: of the image.
+label() { "$DOCKER" image inspect --format "{{ index .Config.Labels \"org.opencontainers.image.$1\" }}" "$image"; }
+
+# value VARIABLE: as it was baked in; empty when it is not known.
+value() { sed -n "s/^$1=//p" "$work/values"; }
+
+start() {
+    container=$("$DOCKER" run --detach --read-only --cap-drop ALL --security-opt no-new-privileges \
+        --publish "$HOST::5000" "$image")
+    port=$("$DOCKER" port "$container" 5000/tcp | head -n 1 | sed 's/.*://')
+}
+
+# The engine asks the program itself, which then is ready.
+wait_until_healthy() {
+    tries=300
+    while health=$(state '{{ .State.Health.Status }}') && [ "$health" = starting ] && [ $tries -gt 0 ]; do
+        tries=$((tries - 1))
+        sleep 0.1
+    done
+    expect 'health' "$health" healthy
+}
+
+# ask METHOD PATH: leaves the head in work/head and the body in work/body. Prints the status.
+ask() {
+    if [ "$1" = HEAD ]; then set -- --head "$2"; else set -- --request "$1" "$2"; fi
+    curl --silent --show-error --max-time 10 --dump-header "$work/raw" --output "$work/body" \
+        --write-out '%{http_code}' "$1" ${3:+"$2"} "http://$HOST:$port${3:-$2}"
+    tr -d '\r' <"$work/raw" | sed -e 1d -e '/^$/d' -e 's/^Date: .*/Date/' >"$work/head"
+}
+
+# expect_answer METHOD PATH STATUS TYPE BODY: the status, all of the head, and the body, as HEAD has it too.
+expect_answer() {
+    expect "$1 $2" "$(ask "$1" "$2")" "$3"
+    expect "fields of $1 $2" "$(cat "$work/head")" "Date
+Content-Type: $4
+Cache-Control: no-store
+X-Content-Type-Options: nosniff
+Content-Length: $(printf '%s\n' "$5" | wc -c)"
+    [ "$1" = HEAD ] || expect "body of $1 $2" "$(cat "$work/body")" "$5"
+}
+
+# document: what /version must answer.
+document() {
+    jq -cn --arg name "$(value NAME)" --arg version "$(value VERSION)" --arg commit "$(value COMMIT)" \
+        --arg description "$(value DESCRIPTION)" --arg date "$(value BUILD_DATE)" \
+        --arg source "$(value SOURCE_URL)" --arg build "$(value BUILD_URL)" \
+        '{name: $name, version: $version, commit: (if $commit == "" then "unknown" else $commit end),
+            description: $description, build_date: $date, source: $source, build: $build}
+        | with_entries(select(.value != ""))'
+}
+
+ask_everything() {
+    build=$(document)
+    expect_answer GET /version 200 application/json "$build"
+    expect_answer HEAD /version 200 application/json "$build"
+    expect_answer GET /healthz 200 application/json '{"status":"ok"}'
+    expect_answer GET /readyz 200 application/json '{"status":"ready"}'
+    expect 'GET /nowhere' "$(ask GET /nowhere)" 404
+    expect 'type of GET /nowhere' "$(grep '^Content-Type' "$work/head")" 'Content-Type: application/problem+json'
+    expect 'POST /version' "$(ask POST /version)" 405
+}
+
+check_labels() {
+    expect 'label title' "$(label title)" "$(value NAME)"
+    expect 'label description' "$(label description)" "$(value DESCRIPTION)"
+    expect 'label version' "$(label version)" "$(value VERSION)"
+    expect 'label revision' "$(label revision)" "$(jq -r .commit "$work/document")"
+    expect 'label created' "$(label created)" "$(value BUILD_DATE)"
+    expect 'label source' "$(label source)" "$(value SOURCE_URL)"
+}
+
+# One file, no root, nothing to write to.
+check_image() {
+    expect 'files' "$("$DOCKER" export "$container" | tar -t | grep -vE '^(dev|etc|proc|sys)/|^\.dockerenv$')" versiond
+    user=$("$DOCKER" image inspect --format '{{ .Config.User }}' "$image")
+    case $user in
+    '' | root* | 0 | 0:* | *:0) expect 'user' "$user" 'a number above 0' ;;
+    esac
+    # On arm64 segments begin at 64 KB, as its kernels may have pages of that size.
+    limit=200000
+    [ "$("$DOCKER" image inspect --format '{{ .Architecture }}' "$image")" != arm64 ] || limit=300000
+    size=$("$DOCKER" image inspect --format '{{ .Size }}' "$image")
+    [ "$size" -le $limit ] || expect 'size' "$size bytes" "at most $limit bytes"
+}
+
+# In nanoseconds, by the engine's clock: the client's own start would count else.
+stop() {
+    before=$(date +%s%N)
+    "$DOCKER" stop "$container" >/dev/null
+    took=$((($(date +%s%N) - before) / 1000000))
+    expect 'exit code' "$(state '{{ .State.ExitCode }}')" 0
+    [ "$took" -lt 1000 ] || expect 'docker stop' "$took ms" 'less than 1000 ms'
+}
+
+trap finish EXIT
+scripts/build-info.sh values >"$work/values"
+document >"$work/document"
+start
+wait_until_healthy
+ask_everything
+check_labels
+check_image
+stop
+echo "smoke: $image: $(jq -r '"\(.name) \(.version), \(.commit)"' "$work/document"): right; $size bytes; stopped in $took ms"

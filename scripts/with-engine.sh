@@ -1,0 +1,51 @@
+#!/bin/sh
+# Runs a command that needs a container engine. Where none answers, one is started for it, with files
+# and a socket of its own, and stopped again.
+# Usage: scripts/with-engine.sh COMMAND [ARGUMENT]...
+# Environment: DOCKER (docker), DOCKER_HOST. To start one wants root and Debian's docker.io.
+set -eu
+
+DOCKER=${DOCKER:-docker}
+if "$DOCKER" version >/dev/null 2>&1; then exec "$@"; fi
+
+die() {
+    echo "with-engine: $1" >&2
+    exit 1
+}
+
+# The bridge stays after the engine, so one that was not there before is taken away.
+finish() {
+    status=$?
+    trap '' HUP INT TERM
+    if [ -n "$pid" ]; then
+        kill "$pid"
+        wait "$pid" || [ "$status" != 0 ] || status=1
+    fi
+    if [ "$had_bridge" = no ] && [ -d /sys/class/net/docker0 ]; then ip link delete docker0; fi
+    rm -rf "$work"
+    exit "$status"
+}
+
+start() {
+    dockerd --host "$DOCKER_HOST" --data-root "$work/data" --exec-root "$work/exec" --pidfile "$work/pid" \
+        >"$work/log" 2>&1 &
+    pid=$!
+    while ! "$DOCKER" version >/dev/null 2>&1; do
+        kill -0 "$pid" || die "the engine did not start: $(tail -n 3 "$work/log")"
+        sleep 0.1
+    done
+}
+
+[ "$(id -u)" = 0 ] || die 'no engine answers, and only root can start one'
+command -v dockerd >/dev/null || die 'no engine answers, and dockerd is missing; install with: apt-get install docker.io'
+work=$(mktemp -d)
+chmod 711 "$work" # whoever may use the socket gets there
+pid=
+had_bridge=no
+[ ! -d /sys/class/net/docker0 ] || had_bridge=yes
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+export DOCKER_HOST="unix://$work/docker.sock"
+start
+"$@"
