@@ -1,0 +1,200 @@
+#!/bin/sh
+# The images, from the base to the program in its container, as docs/container.md says they work. Takes
+# minutes and an engine (scripts/with-engine.sh), so `make test` leaves it out. Run it from the root of
+# the project, with a clean tree.
+# Environment: DOCKER (docker).
+set -eu
+. tests/support/check.sh
+
+root=$PWD
+export BASE=versiond-base:trixie DOCKER="${DOCKER:-docker}"
+unset VERSION COMMIT DESCRIPTION NAME SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH RELEASE MAKEFLAGS MFLAGS MAKELEVEL
+image=versiond-container-test
+trap '"$DOCKER" image rm $image $image-offline $image-buildkit $image-artifacts >/dev/null 2>&1 || echo "some images were not made"' EXIT
+
+# quietly COMMAND...: shows the output only of what fails.
+quietly() {
+    "$@" >"$scratch/output" 2>&1 || fail "$*: $(tail -n 40 "$scratch/output")"
+}
+
+# file_of IMAGE FILE: prints a file of an image.
+file_of() {
+    container=$("$DOCKER" create "$1" none)
+    "$DOCKER" cp "$container:$2" - | tar -xO
+    "$DOCKER" rm "$container" >/dev/null
+}
+
+base_is_made_from_the_archive() {
+    quietly make base-image BASE="$BASE"
+    quietly "$DOCKER" run --rm "$BASE" sh -c 'grep -q ^ID=debian /etc/os-release && apt-get update -qq'
+}
+
+toolchain_is_named_by_what_defines_it() {
+    quietly make toolchain-image
+    name=$(make -s toolchain-image)
+    "$DOCKER" image inspect "$name" >/dev/null
+    git ls-files -z | xargs -0 cp --parents -t "$scratch"
+    cd "$scratch"
+    echo >>src/main.c
+    expect_equal "$(scripts/toolchain-image.sh versiond-toolchain name)" "$name"
+    echo '# changed' >>deps/pins
+    [ "$(scripts/toolchain-image.sh versiond-toolchain name)" != "$name" ] || fail 'the same name for other pins'
+    cp "$root/deps/pins" deps/
+    [ "$(BASE=another scripts/toolchain-image.sh versiond-toolchain name)" != "$name" ] ||
+        fail 'the same name for another base'
+}
+
+# With what an operator would put into a release, none of it harmless to a shell.
+image_is_built_without_a_network() {
+    TOOLCHAIN=$(make -s toolchain-image)
+    export TOOLCHAIN VERSION=1.2.3 SOURCE_URL=https://example.org/team/versiond BUILD_URL=https://example.org/42
+    # shellcheck disable=SC2016 # as it stands
+    export DESCRIPTION='It'\''s "quoted" \ $HOME `id` ümlaut' AUDIT_OFFLINE=1 RELEASE=1
+    export COMMIT=0123456789abcdef0123456789abcdef01234567 SOURCE_DATE_EPOCH=1700000000
+    quietly env NAME=versiond scripts/docker-build.sh $image-offline --network none
+    quietly make smoke IMAGE=$image-offline
+}
+
+image_is_built_with_its_tests() {
+    quietly env DOCKER_BUILDKIT=0 make docker-build IMAGE=$image
+    quietly make smoke IMAGE=$image
+}
+
+# buildkit_client: prints a client that has BuildKit. One that leaves it to buildx may lack that.
+buildkit_client() {
+    for client in "$DOCKER" /usr/bin/docker; do
+        if printf 'FROM scratch\nLABEL a=b\n' | DOCKER_BUILDKIT=1 "$client" build --quiet - >/dev/null 2>&1; then
+            echo "$client"
+            return
+        fi
+    done
+    return 1
+}
+
+# In another folder, at another time, by BuildKit.
+image_is_reproducible() {
+    client=$(buildkit_client) || skip 'no client has BuildKit'
+    git clone -q "$root" "$scratch/another folder"
+    cd "$scratch/another folder"
+    TOOLCHAIN=$(make -s toolchain-image)
+    export TOOLCHAIN
+    quietly env DOCKER_BUILDKIT=1 make docker-build IMAGE=$image-buildkit DOCKER="$client"
+    file_of $image versiond >"$scratch/one"
+    file_of $image-buildkit versiond >"$scratch/two"
+    cmp "$scratch/one" "$scratch/two" || fail 'two builds give two programs'
+}
+
+# The whole of the integration tests, a stop under load among them, with as few rights as there are.
+image_passes_the_integration_tests() {
+    quietly make tests
+    cat >"$scratch/versiond" <<RUN
+#!/bin/sh
+export PATH='$PATH' HOME='$scratch' DOCKER_HOST='${DOCKER_HOST-}'
+[ -n "\$DOCKER_HOST" ] || unset DOCKER_HOST
+exec '$DOCKER' run --rm --network host --read-only --cap-drop ALL --security-opt no-new-privileges $image "\$@"
+RUN
+    chmod +x "$scratch/versiond"
+    for test in test_http test_drain; do
+        quietly env PROGRAM="$scratch/versiond" build/plain/tests/integration/$test
+    done
+}
+
+settings_reach_the_health_check() {
+    container=$("$DOCKER" run --detach --env PORT=6000 $image)
+    tries=300
+    while health=$("$DOCKER" inspect --format '{{ .State.Health.Status }}' "$container") &&
+        [ "$health" = starting ] && [ $tries -gt 0 ]; do
+        tries=$((tries - 1))
+        sleep 0.1
+    done
+    "$DOCKER" rm --force "$container" >/dev/null
+    expect_equal "$health" healthy
+}
+
+licences_come_with_the_image() {
+    "$DOCKER" run --rm $image --licenses | gunzip >"$scratch/text"
+    grep -q 'GNU LESSER GENERAL PUBLIC LICENSE' "$scratch/text" || fail 'no LGPL'
+    grep -q '^Upstream-Name: musl' "$scratch/text" || fail 'not the one of musl'
+}
+
+# What the LGPL asks of a static link: whoever has the artifacts can link the program again.
+artifacts_give_the_same_program() {
+    quietly make artifacts IMAGE=$image ARTIFACTS="$scratch/artifacts"
+    expect_equal "$(cd "$scratch/artifacts" && ls)" "licenses.txt
+sbom.cdx.json
+source.tar.gz
+versiond
+versiond.debug"
+    quietly scripts/check-sbom.sh "$scratch/artifacts/sbom.cdx.json" "$scratch/artifacts/versiond"
+    mkdir "$scratch/source"
+    tar -xzf "$scratch/artifacts/source.tar.gz" -C "$scratch/source"
+    NAME=versiond DESCRIPTION="$(sed -n 's/^DESCRIPTION *?= *//p' Makefile)" scripts/build-info.sh values |
+        grep -v '^NAME=\|^BUILD_DATE=' >"$scratch/values"
+    quietly "$DOCKER" run --rm --network none --env-file "$scratch/values" --env LIBRARIES=/tmp/libraries \
+        --env DEPS_CACHE=/tmp/sources --env DEPS_MIRROR=libraries --mount "type=bind,source=$scratch/source,target=/source" \
+        --workdir /source/versiond "$(make -s toolchain-image)" make STATIC=1 CC=musl-gcc
+    cmp "$scratch/source/versiond/build/plain-static-musl-gcc/versiond" "$scratch/artifacts/versiond" ||
+        fail 'another program'
+}
+
+# tree: makes a clone to work in, and goes there.
+tree() {
+    git clone -q "$root" "$scratch/tree"
+    cd "$scratch/tree"
+}
+
+# as_user COMMAND...: as somebody without privileges but the right to use the engine, if this is root.
+as_user() {
+    if [ "$(id -u)" = 0 ]; then
+        socket=${DOCKER_HOST:-unix:///var/run/docker.sock}
+        quietly env HOME="$scratch" setpriv --reuid=65534 --regid=65534 --groups="$(stat -c %g "${socket#unix://}")" "$@"
+    else
+        quietly "$@"
+    fi
+}
+
+tests_run_in_the_toolchain_container_as_the_caller() {
+    tree
+    if [ "$(id -u)" = 0 ]; then
+        chmod 755 "$scratch"
+        chown -R 65534:65534 .
+    fi
+    as_user make dev-test
+    tail -n 1 "$scratch/output" | grep -qE '^[0-9]+ passed, 0 failed' || fail "said: $(tail -n 1 "$scratch/output")"
+    expect_equal "$(find . ! -user "$(stat -c %u .)" | head)" ''
+    as_user make dev-test
+    ! grep -q '^CC ' "$scratch/output" || fail "compiled again: $(grep '^CC ' "$scratch/output")"
+}
+
+# wait_for_answer TEXT: until the development server's document has it.
+wait_for_answer() {
+    tries=600
+    until curl -sS --max-time 5 "http://$address/version" 2>&1 | grep -qF "$1"; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || fail "never answered with $1: $(tail -n 20 "$scratch/dev")"
+        kill -0 "$dev" || fail "ended: $(cat "$scratch/dev")"
+        sleep 0.1
+    done
+}
+
+development_server_restarts_on_change() {
+    tree
+    toolchain=$(make -s toolchain-image)
+    make -s dev PORT=0 >"$scratch/dev" 2>&1 &
+    dev=$!
+    until container=$("$DOCKER" ps --quiet --filter "ancestor=$toolchain") && [ -n "$container" ]; do
+        kill -0 "$dev" || fail "ended: $(cat "$scratch/dev")"
+        sleep 0.1
+    done
+    address=$("$DOCKER" port "$container" 5000/tcp)
+    wait_for_answer 'Says which build'
+    sed -i 's/^DESCRIPTION ?= .*/DESCRIPTION ?= Says something else/' Makefile
+    wait_for_answer 'Says something else'
+    "$DOCKER" stop "$container" >/dev/null
+    wait "$dev" || fail "ended with $?: $(tail -n 20 "$scratch/dev")"
+}
+
+run_tests base_is_made_from_the_archive toolchain_is_named_by_what_defines_it image_is_built_with_its_tests \
+    image_is_built_without_a_network image_is_reproducible image_passes_the_integration_tests \
+    settings_reach_the_health_check licences_come_with_the_image artifacts_give_the_same_program \
+    tests_run_in_the_toolchain_container_as_the_caller development_server_restarts_on_change

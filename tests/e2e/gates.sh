@@ -1,0 +1,118 @@
+#!/bin/sh
+# What must stop the build of the image stops it: each thing that the test stage guards is broken in a
+# copy, and the default target, as anybody builds it, must fail for that reason and leave no image. Takes
+# minutes and an engine (scripts/with-engine.sh), so `make test` leaves it out. Run it from the root of the
+# project.
+# Environment: DOCKER (docker). container.sh has made the base image.
+set -eu
+. tests/support/check.sh
+
+export BASE=versiond-base:trixie DOCKER="${DOCKER:-docker}"
+unset VERSION COMMIT DESCRIPTION NAME SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH RELEASE MAKEFLAGS MFLAGS MAKELEVEL
+toolchain=$(make -s toolchain-image)
+image=versiond-gate-test
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# copy: makes a copy of the tree in $scratch, and goes there.
+copy() {
+    git ls-files -z | xargs -0 cp --parents -t "$scratch"
+    cd "$scratch"
+}
+
+# build FLAG...: of the default target.
+build() {
+    "$DOCKER" build --build-arg TOOLCHAIN="$toolchain" --build-arg BASE="$toolchain" --tag $image "$@" .
+}
+
+# expect_stopped REASON FLAG...: the build fails and says REASON.
+expect_stopped() {
+    reason=$1
+    shift
+    ! build "$@" >"$log" 2>&1 || fail "an image was built"
+    grep -qF "$reason" "$log" || fail "stopped by something else: $(tail -n 30 "$log")"
+    ! "$DOCKER" image inspect $image >/dev/null 2>&1 || fail 'an image is there'
+}
+
+# A file that compiles, in which only one linter finds something.
+lint_of_format_stops() {
+    copy
+    printf 'extern int  json_spaces;\n' >>include/json.h
+    expect_stopped 'lint: clang-format: FAILED'
+}
+
+lint_of_clang_tidy_stops() {
+    copy
+    printf '\nint json_number(const char *text);\nint json_number(const char *text)\n{\n    return atoi(text);\n}\n' >>src/json.c
+    sed -i '0,/^#include </s//#include <stdlib.h>\n&/' src/json.c
+    expect_stopped 'lint: clang-tidy: FAILED'
+}
+
+lint_of_cppcheck_stops() {
+    copy
+    printf '\nint json_twice(int a);\nint json_twice(int a)\n{\n    int b = 0;\n\n    if (a > 1) {\n        b = a * 2;\n        return b;\n    }\n    return a;\n}\n' >>src/json.c
+    expect_stopped 'lint: cppcheck: FAILED'
+}
+
+lint_of_shellcheck_stops() {
+    copy
+    # shellcheck disable=SC2016 # as it stands
+    echo 'echo $1' >>scripts/coverage.sh
+    expect_stopped 'lint: shellcheck: FAILED'
+}
+
+lint_of_the_settings_in_the_readme_stops() {
+    copy
+    # shellcheck disable=SC2016 # as it stands
+    sed -i 's/^| `-p`, `--port` | `PORT` | `5000`/| `-p`, `--port` | `PORT` | `8080`/' README.md
+    expect_stopped 'lint: settings in README.md: FAILED'
+}
+
+failing_test_stops() {
+    copy
+    sed -i 's/"Method Not Allowed"/"Not Allowed"/' src/handlers.c
+    expect_stopped 'test_handlers: exit status'
+    grep -qF 'test_http: exit status' "$log" || fail 'no integration test failed'
+}
+
+# In a test, where cppcheck does not look; no test would fail without the sanitizer.
+undefined_behaviour_stops() {
+    copy
+    sed -i '0,/^    (void)state;/s//    volatile int shift = 40;\n\n    shift = 1 << shift;\n    (void)state;/' tests/unit/test_parse.c
+    expect_stopped 'runtime error: shift exponent 40'
+}
+
+# Only what ships is broken.
+failing_test_of_the_static_program_stops() {
+    copy
+    sed -i 's/^    router_print_allow(allow, sizeof allow, methods);/&\n#ifndef __GLIBC__\n    allow[0] = 0;\n#endif/' src/handlers.c
+    expect_stopped 'test_http: exit status'
+    grep -qE '[0-9]+ passed, 0 failed, [0-9]+ skipped' "$log" || fail 'the sanitized tests failed, too'
+}
+
+vulnerable_library_stops() {
+    copy
+    awk '$1 == "cJSON" { print "cJSON", $2, $2, "-", "CVE-2999-0001 as a test" }' deps/pins >>deps/known-bad
+    expect_stopped 'CVE-2999-0001'
+}
+
+archive_that_cannot_be_asked_stops() {
+    copy
+    expect_stopped 'audit: ' --network none
+    grep -qF 'AUDIT_OFFLINE' "$log" || fail "not told what to do: $(tail -n 10 "$log")"
+}
+
+malformed_and_missing_values_stop_by_name() {
+    copy
+    expect_stopped "build-info: VERSION: 'v1.2.3' is not" --build-arg VERSION=v1.2.3
+    expect_stopped "build-info: COMMIT: 'abc' is not" --build-arg COMMIT=abc
+    expect_stopped "build-info: SOURCE_DATE_EPOCH: 'now' is not" --build-arg SOURCE_DATE_EPOCH=now
+    expect_stopped "build-info: BUILD_URL: 'a' is not" --build-arg BUILD_URL=a
+    expect_stopped 'build-info: RELEASE=1 needs what is missing: VERSION COMMIT' --build-arg RELEASE=1
+    expect_stopped 'build-info: RELEASE=1 needs what is missing: COMMIT' --build-arg RELEASE=1 --build-arg VERSION=1.2.3
+}
+
+run_tests malformed_and_missing_values_stop_by_name lint_of_format_stops lint_of_clang_tidy_stops \
+    lint_of_cppcheck_stops lint_of_shellcheck_stops lint_of_the_settings_in_the_readme_stops failing_test_stops \
+    undefined_behaviour_stops failing_test_of_the_static_program_stops vulnerable_library_stops \
+    archive_that_cannot_be_asked_stops
