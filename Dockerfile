@@ -47,7 +47,7 @@ RUN make STATIC=1 CC=musl-gcc DIST=/dist dist
 # --- artifacts: what is published beside the image ---
 
 FROM scratch AS artifacts
-COPY --from=test /dist/ /
+COPY --from=test /dist/ /artifacts/
 
 # --- the image ---
 

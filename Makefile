@@ -29,9 +29,10 @@ DESTDIR ?=
 DOCKER          ?= docker
 IMAGE           ?= $(NAME)
 BASE            ?= debian:trixie-slim
+DOCKER_FLAGS    ?=
 TOOLCHAIN       ?=
 TOOLCHAIN_IMAGE ?= $(NAME)-toolchain
-ARTIFACTS       ?= $(BUILD)/artifacts
+ARTIFACTS       ?= $(BUILD_DIR)/artifacts
 PORT            ?= 5000
 AUDIT_OFFLINE   ?=
 
@@ -44,8 +45,11 @@ VALGRIND =
 STATIC   =
 WERROR   = $(if $(CI),1)
 
-# Where everything is built.
-BUILD ?= build
+# Where everything is built. `make clean` removes what is there, so it is nothing else.
+BUILD_DIR ?= build
+ifeq ($(filter build build/%,$(BUILD_DIR)),)
+$(error BUILD_DIR: '$(BUILD_DIR)' is not build or a folder below it)
+endif
 
 include deps/deps.mk
 
@@ -69,7 +73,7 @@ endef
 $(foreach variable,COVERAGE VALGRIND STATIC WERROR,$(eval $(call SWITCH,$(variable))))
 
 variant := $(subst $(comma),-,$(or $(SANITIZE),$(if $(COVERAGE),coverage),$(if $(VALGRIND),valgrind),plain))
-OUT     := $(BUILD)/$(variant)$(if $(STATIC),-static)$(if $(filter-out cc,$(compiler)),-$(compiler))
+OUT     := $(BUILD_DIR)/$(variant)$(if $(STATIC),-static)$(if $(filter-out cc,$(compiler)),-$(compiler))
 PROGRAM := $(OUT)/$(NAME)
 
 LINK_HARDENING := $(if $(STATIC),@$(DEPS)/static-pie,-pie) -Wl,-z,relro,-z,now,-z,noexecstack
@@ -192,16 +196,16 @@ sbom-check: sbom ## validate it against the schema, and that it leaves nothing o
 ##@ Container
 
 .PHONY: docker-build
-docker-build: ## build the image (its test stage first), with the engine's own builder
-	@$(container) scripts/docker-build.sh $(IMAGE)
+docker-build: ## build the image, its test stage first (DOCKER_FLAGS=… of docker build)
+	@$(container) scripts/docker-build.sh $(IMAGE) $(DOCKER_FLAGS)
 
 .PHONY: docker-test
 docker-test: ## build its test stage only
-	@$(container) scripts/docker-build.sh $(IMAGE)-test --target test
+	@$(container) scripts/docker-build.sh $(IMAGE)-test --target test $(DOCKER_FLAGS)
 
 .PHONY: docker-run
 docker-run: ## serve http://localhost:5000/version from the image (PORT=…)
-	@exec $(DOCKER) run --rm --read-only --cap-drop ALL --security-opt no-new-privileges \
+	@exec "$(DOCKER)" run --rm --read-only --cap-drop ALL --security-opt no-new-privileges \
 	    --publish $(PORT):5000 $(IMAGE) $(ARGS)
 
 .PHONY: smoke
@@ -237,11 +241,11 @@ dev: ## serve from the toolchain container, built anew and restarted on each cha
 
 .PHONY: clean
 clean: ## remove what was built, but not the libraries
-	rm -rf $(filter-out $(BUILD)/deps,$(wildcard $(BUILD)/*))
+	rm -rf $(filter-out build/deps,$(wildcard $(BUILD_DIR)/*))
 
 .PHONY: distclean
 distclean: ## remove everything that was built or fetched
-	rm -rf $(BUILD)
+	rm -rf $(BUILD_DIR)
 
 # Rules
 
@@ -289,7 +293,9 @@ $(OUT)/licenses.txt: scripts/licenses.sh LICENSE $(OUT)/libraries $(OUT)/build-i
 	@$(keep)
 
 $(OUT)/licenses.inc: $(OUT)/licenses.txt
-	@gzip -9n < $< | od -An -v -tu1 | sed -e 's/  */,/g' -e 's/^,//' -e 's/$$/,/' > $@
+	@gzip -9n < $< > $@.gz
+	@od -An -v -tu1 $@.gz > $@.new
+	@sed -e 's/  */,/g' -e 's/^,//' -e 's/$$/,/' $@.new > $@
 
 $(OUT)/src/licenses.o: ALL_CFLAGS += -I$(OUT)
 $(OUT)/src/licenses.o: $(OUT)/licenses.inc

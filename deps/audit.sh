@@ -244,7 +244,7 @@ audit() {
     elif open_suites "$1" "$2"; then
         asked=1
     else
-        asked=0 closed="$1 and $1-security: ${why:-apt gave no reason}"
+        asked=0 closed="$1 and $1-security: ${why:-apt gave no reason} (AUDIT_OFFLINE=1 asks nobody)"
     fi
     while read -r kind name package version; do
         judge "$kind" "$name" "$package" "$version"

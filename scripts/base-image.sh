@@ -8,6 +8,7 @@ set -eu
 # shellcheck source=deps/lib.sh
 . deps/lib.sh
 
+self=base-image
 image=$1
 SUITE=${SUITE:-trixie}
 DOCKER=${DOCKER:-docker}
@@ -21,6 +22,7 @@ sources() {
     security=$(archive_mirrors Debian-Security | head -n 1)
     [ -n "$debian" ] || die 'apt has no mirror of Debian here'
     [ -n "$security" ] || die 'apt has no mirror of Debian-Security here'
+    case $debian$security in *@*) die 'the mirror that apt is configured for wants a password, which must not get into an image' ;; esac
     echo "deb $debian $SUITE main"
     echo "deb $debian $SUITE-updates main"
     echo "deb $security $SUITE-security main"
@@ -33,6 +35,7 @@ apt_options() {
 }
 
 command -v mmdebstrap >/dev/null || die 'missing: mmdebstrap; install with: apt-get install mmdebstrap'
+apt-get indextargets 'Created-By: Packages' | grep -q . || die "apt does not know its archives yet: run 'apt-get update' first"
 finish_always
 make_work
 sources >"$work/sources"

@@ -8,12 +8,19 @@
 # DOCKER (docker). Run it from the root of the project.
 set -eu
 
+case ${1-} in
+test | serve) ;;
+*)
+    echo "dev: '${1-}' is not test or serve" >&2
+    exit 2
+    ;;
+esac
 DOCKER=${DOCKER:-docker}
 toolchain=${TOOLCHAIN:-$(scripts/toolchain-image.sh "$TOOLCHAIN_IMAGE")}
 
 # The tree has its path of outside, so that messages name files that exist.
 set -- "$1" --rm --init --user "$(id -u):$(id -g)" --mount "type=bind,source=$PWD,target=$PWD" --workdir "$PWD" \
-    --env HOME=/tmp --env BUILD=build/toolchain
+    --env HOME=/tmp --env BUILD_DIR=build/toolchain
 case $1 in
 test)
     shift
@@ -24,9 +31,5 @@ test)
 serve)
     shift
     exec "$DOCKER" run "$@" --publish "127.0.0.1:$PORT:5000" "$toolchain" scripts/watch.sh
-    ;;
-*)
-    echo "dev: '$1' is not test or serve" >&2
-    exit 2
     ;;
 esac

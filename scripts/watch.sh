@@ -3,8 +3,9 @@
 # Usage: scripts/watch.sh       Run it from the root of the project; wants entr.
 set -eu
 
-# The first process of a container gets the signals alone; entr then stops what it runs.
-trap 'kill "$pid"; wait; exit 0' INT TERM
+# In a container the signal comes to this script alone; entr then stops what it runs.
+pid=
+trap 'kill $pid; wait; exit 0' INT TERM
 
 # entr ends with 2 when a file has come into a folder: then the list is made anew.
 status=2

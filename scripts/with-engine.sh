@@ -2,11 +2,12 @@
 # Runs a command that needs a container engine. Where none answers, one is started for it, with files
 # and a socket of its own, and stopped again.
 # Usage: scripts/with-engine.sh COMMAND [ARGUMENT]...
+# What an engine changes in the kernel's packet filter and forwarding stays, but for its bridge.
 # Environment: DOCKER (docker), DOCKER_HOST. To start one wants root and Debian's docker.io.
 set -eu
 
 DOCKER=${DOCKER:-docker}
-if "$DOCKER" version >/dev/null 2>&1; then exec "$@"; fi
+why=$("$DOCKER" version 2>&1) && exec "$@"
 
 die() {
     echo "with-engine: $1" >&2
@@ -18,7 +19,7 @@ finish() {
     status=$?
     trap '' HUP INT TERM
     if [ -n "$pid" ]; then
-        kill "$pid"
+        kill "$pid" 2>/dev/null || echo 'with-engine: the engine has ended before its time' >&2
         wait "$pid" || [ "$status" != 0 ] || status=1
     fi
     if [ "$had_bridge" = no ] && [ -d /sys/class/net/docker0 ]; then ip link delete docker0; fi
@@ -36,7 +37,7 @@ start() {
     done
 }
 
-[ "$(id -u)" = 0 ] || die 'no engine answers, and only root can start one'
+[ "$(id -u)" = 0 ] || die "no engine answers ($(echo "$why" | tail -n 1)), and only root can start one"
 command -v dockerd >/dev/null || die 'no engine answers, and dockerd is missing; install with: apt-get install docker.io'
 work=$(mktemp -d)
 chmod 711 "$work" # whoever may use the socket gets there

@@ -8,6 +8,7 @@ set -eu
 
 root=$PWD
 export BASE=versiond-base:trixie DOCKER="${DOCKER:-docker}"
+toolchain_name=$(sed -n 's/^NAME *= *//p' Makefile)-toolchain
 unset VERSION COMMIT DESCRIPTION NAME SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH RELEASE MAKEFLAGS MFLAGS MAKELEVEL
 image=versiond-container-test
 trap '"$DOCKER" image rm $image $image-offline $image-buildkit $image-artifacts >/dev/null 2>&1 || echo "some images were not made"' EXIT
@@ -36,11 +37,11 @@ toolchain_is_named_by_what_defines_it() {
     git ls-files -z | xargs -0 cp --parents -t "$scratch"
     cd "$scratch"
     echo >>src/main.c
-    expect_equal "$(scripts/toolchain-image.sh versiond-toolchain name)" "$name"
+    expect_equal "$(scripts/toolchain-image.sh "$toolchain_name" name)" "$name"
     echo '# changed' >>deps/pins
-    [ "$(scripts/toolchain-image.sh versiond-toolchain name)" != "$name" ] || fail 'the same name for other pins'
+    [ "$(scripts/toolchain-image.sh "$toolchain_name" name)" != "$name" ] || fail 'the same name for other pins'
     cp "$root/deps/pins" deps/
-    [ "$(BASE=another scripts/toolchain-image.sh versiond-toolchain name)" != "$name" ] ||
+    [ "$(BASE=another scripts/toolchain-image.sh "$toolchain_name" name)" != "$name" ] ||
         fail 'the same name for another base'
 }
 
@@ -51,13 +52,53 @@ image_is_built_without_a_network() {
     # shellcheck disable=SC2016 # as it stands
     export DESCRIPTION='It'\''s "quoted" \ $HOME `id` ümlaut' AUDIT_OFFLINE=1 RELEASE=1
     export COMMIT=0123456789abcdef0123456789abcdef01234567 SOURCE_DATE_EPOCH=1700000000
-    quietly env NAME=versiond scripts/docker-build.sh $image-offline --network none
+    quietly make docker-build IMAGE=$image-offline DOCKER_FLAGS='--network none'
     quietly make smoke IMAGE=$image-offline
 }
 
 image_is_built_with_its_tests() {
     quietly env DOCKER_BUILDKIT=0 make docker-build IMAGE=$image
     quietly make smoke IMAGE=$image
+    quietly env DOCKER_BUILDKIT=0 make docker-test IMAGE=$image
+}
+
+# expect_smoke_fails REASON VARIABLE=VALUE...
+expect_smoke_fails() {
+    reason=$1
+    shift
+    ! make smoke "$@" >"$scratch/output" 2>&1 || fail "smoke passed with $*"
+    grep -qF "$reason" "$scratch/output" || fail "failed by something else: $(cat "$scratch/output")"
+}
+
+smoke_fails_when_an_answer_is_another() {
+    expect_smoke_fails 'smoke: fields of GET /version' IMAGE=$image VERSION=9.9.99999
+    expect_smoke_fails 'smoke: body of GET /version' IMAGE=$image COMMIT=0123456789abcdef0123456789abcdef01234567
+    echo "FROM $(make -s toolchain-image)" >"$scratch/Dockerfile"
+    cat >>"$scratch/Dockerfile" <<'DOCKERFILE'
+HEALTHCHECK --interval=1s CMD ["true"]
+EXPOSE 5000
+ENTRYPOINT ["perl", "-MIO::Socket", "-e", "$s = IO::Socket::INET->new(LocalPort => 5000, Listen => 9); while ($c = $s->accept) { sysread($c, $_, 9999); print $c qq(HTTP/1.1 500 No\\r\\nContent-Length: 0\\r\\n\\r\\n); close $c }"]
+DOCKERFILE
+    quietly "$DOCKER" build --tag $image-broken "$scratch"
+    expect_smoke_fails 'smoke: GET /version' IMAGE=$image-broken
+    "$DOCKER" image rm $image-broken >/dev/null
+}
+
+image_is_run_with_make() {
+    make -s docker-run IMAGE=$image PORT=0 >"$scratch/run" 2>&1 &
+    run=$!
+    until container=$("$DOCKER" ps --quiet --filter "ancestor=$image") && [ -n "$container" ]; do
+        kill -0 $run || fail "ended: $(cat "$scratch/run")"
+        sleep 0.1
+    done
+    until grep -q '"msg":"listening"' "$scratch/run"; do
+        kill -0 $run || fail "ended: $(cat "$scratch/run")"
+        sleep 0.1
+    done
+    port=$("$DOCKER" port "$container" 5000/tcp | head -n 1)
+    quietly curl -fsS "http://localhost:${port##*:}/version"
+    "$DOCKER" stop "$container" >/dev/null
+    wait $run || fail "ended with $?: $(cat "$scratch/run")"
 }
 
 # buildkit_client: prints a client that has BuildKit. One that leaves it to buildx may lack that.
@@ -130,7 +171,7 @@ versiond.debug"
     tar -xzf "$scratch/artifacts/source.tar.gz" -C "$scratch/source"
     NAME=versiond DESCRIPTION="$(sed -n 's/^DESCRIPTION *?= *//p' Makefile)" scripts/build-info.sh values |
         grep -v '^NAME=\|^BUILD_DATE=' >"$scratch/values"
-    quietly "$DOCKER" run --rm --network none --env-file "$scratch/values" --env LIBRARIES=/tmp/libraries \
+    quietly "$DOCKER" run --rm --user "$(id -u):$(id -g)" --network none --env-file "$scratch/values" --env LIBRARIES=/tmp/libraries \
         --env DEPS_CACHE=/tmp/sources --env DEPS_MIRROR=libraries --mount "type=bind,source=$scratch/source,target=/source" \
         --workdir /source/versiond "$(make -s toolchain-image)" make STATIC=1 CC=musl-gcc
     cmp "$scratch/source/versiond/build/plain-static-musl-gcc/versiond" "$scratch/artifacts/versiond" ||
@@ -180,6 +221,7 @@ wait_for_answer() {
 development_server_restarts_on_change() {
     tree
     toolchain=$(make -s toolchain-image)
+    trap '[ -z "$container" ] || "$DOCKER" rm --force "$container" >/dev/null 2>&1 || :' EXIT
     make -s dev PORT=0 >"$scratch/dev" 2>&1 &
     dev=$!
     until container=$("$DOCKER" ps --quiet --filter "ancestor=$toolchain") && [ -n "$container" ]; do
@@ -195,6 +237,6 @@ development_server_restarts_on_change() {
 }
 
 run_tests base_is_made_from_the_archive toolchain_is_named_by_what_defines_it image_is_built_with_its_tests \
-    image_is_built_without_a_network image_is_reproducible image_passes_the_integration_tests \
+    smoke_fails_when_an_answer_is_another image_is_run_with_make image_is_built_without_a_network image_is_reproducible image_passes_the_integration_tests \
     settings_reach_the_health_check licences_come_with_the_image artifacts_give_the_same_program \
     tests_run_in_the_toolchain_container_as_the_caller development_server_restarts_on_change

@@ -22,16 +22,15 @@ copy() {
 
 # build FLAG...: of the default target.
 build() {
-    "$DOCKER" build --build-arg TOOLCHAIN="$toolchain" --build-arg BASE="$toolchain" --tag $image "$@" .
+    "$DOCKER" build --force-rm --build-arg TOOLCHAIN="$toolchain" --build-arg BASE="$toolchain" --tag $image "$@" .
 }
 
 # expect_stopped REASON FLAG...: the build fails and says REASON.
 expect_stopped() {
     reason=$1
     shift
-    ! build "$@" >"$log" 2>&1 || fail "an image was built"
+    build "$@" >"$log" 2>&1 && "$DOCKER" image rm $image >/dev/null && fail 'an image was built'
     grep -qF "$reason" "$log" || fail "stopped by something else: $(tail -n 30 "$log")"
-    ! "$DOCKER" image inspect $image >/dev/null 2>&1 || fail 'an image is there'
 }
 
 # A file that compiles, in which only one linter finds something.
@@ -78,15 +77,18 @@ failing_test_stops() {
 # In a test, where cppcheck does not look; no test would fail without the sanitizer.
 undefined_behaviour_stops() {
     copy
-    sed -i '0,/^    (void)state;/s//    volatile int shift = 40;\n\n    shift = 1 << shift;\n    (void)state;/' tests/unit/test_parse.c
-    expect_stopped 'runtime error: shift exponent 40'
+    sed -i '0,/^    (void)state;/s//    volatile int number = INT_MAX;\n\n    number++;\n    (void)state;/' tests/unit/test_parse.c
+    sed -i '0,/^#include </s//#include <limits.h>\n&/' tests/unit/test_parse.c
+    expect_stopped 'runtime error: signed integer overflow'
 }
 
 # Only what ships is broken.
 failing_test_of_the_static_program_stops() {
     copy
     sed -i 's/^    router_print_allow(allow, sizeof allow, methods);/&\n#ifndef __GLIBC__\n    allow[0] = 0;\n#endif/' src/handlers.c
+    sed -i 's/^    return finish_output(info->name);/#ifndef __GLIBC__\n    (void)puts("more");\n#endif\n&/' src/main.c
     expect_stopped 'test_http: exit status'
+    grep -qF 'test_cli: exit status' "$log" || fail 'no black-box test failed'
     grep -qE '[0-9]+ passed, 0 failed, [0-9]+ skipped' "$log" || fail 'the sanitized tests failed, too'
 }
 
@@ -98,8 +100,8 @@ vulnerable_library_stops() {
 
 archive_that_cannot_be_asked_stops() {
     copy
-    expect_stopped 'audit: ' --network none
-    grep -qF 'AUDIT_OFFLINE' "$log" || fail "not told what to do: $(tail -n 10 "$log")"
+    expect_stopped '(AUDIT_OFFLINE=1 asks nobody)' --network none
+    grep -q 'cJSON .*NOT ASKED' "$log" || fail "of no library: $(tail -n 10 "$log")"
 }
 
 malformed_and_missing_values_stop_by_name() {

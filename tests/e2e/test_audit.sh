@@ -172,7 +172,7 @@ $bad"
     expect_audit 1 "one 1.2.3-1 NOT ASKED: some and some-security have no source package one-src
 $bad"
     touch offline
-    expect_audit 1 "one 1.2.3-1 NOT ASKED: some and some-security: no way to the archive
+    expect_audit 1 "one 1.2.3-1 NOT ASKED: some and some-security: no way to the archive (AUDIT_OFFLINE=1 asks nobody)
 $bad"
     export AUDIT_OFFLINE=1
     expect_audit 0 "skipped: some and some-security were not asked, as AUDIT_OFFLINE=1 wants
