@@ -91,7 +91,7 @@ WRAP_REPLY  := -Wl,--wrap=MHD_create_response_from_buffer_static
 
 OBJCOPY ?= objcopy
 STRIP = $(OBJCOPY) --only-keep-debug $@ $@.debug && \
-    $(OBJCOPY) --strip-all --remove-section=.comment --add-gnu-debuglink=$@.debug $@
+    $(OBJCOPY) --strip-all --remove-section=.comment $@
 
 # Where the compiler's libc does not bring the kernel's headers, deps/build.sh puts them here.
 KERNEL_HEADERS = $(if $(wildcard $(DEPS)/kernel-headers),-idirafter $(DEPS)/kernel-headers)
@@ -300,7 +300,8 @@ $(OUT)/licenses.inc: $(OUT)/licenses.txt
 $(OUT)/src/licenses.o: ALL_CFLAGS += -I$(OUT)
 $(OUT)/src/licenses.o: $(OUT)/licenses.inc
 
-# The static one is what ships: stripped, with its debug information beside it.
+# The static one is what ships: stripped, with its debug information beside it. No link to that: its checksum
+# would bring the folder of the build into the program.
 $(PROGRAM): $(OBJECTS)
 	@echo "LD  $@"
 	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) -o $@ $(OBJECTS) $(DEPS)/lib/libmicrohttpd.a $(DEPS)/lib/libcjson.a
