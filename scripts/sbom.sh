@@ -24,8 +24,8 @@ work=
 
 # baked MACRO: its value in build-info.args, the octal escapes read as C reads them.
 baked() {
-    # shellcheck disable=SC2059,SC1003 # nothing but octal escapes; a backslash is meant
-    printf "$(sed -n 's/^-D'"$1"'=\\"\(.*\)\\"$/\1/p' "$info" | tr -s '\\')"
+    # shellcheck disable=SC2059 # nothing but octal escapes
+    printf "$(sed -n '/^-D'"$1"'=/{s/^[^"]*"\(.*\)\\"$/\1/;s/\\\\/\\/gp;}' "$info")"
 }
 
 # Refuses build information that is not the program's: make writes it anew before it builds.

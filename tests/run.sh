@@ -25,7 +25,7 @@ export ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
 
 # run PROGRAM: leaves its output in NAME.log and its exit status in NAME.status.
 run() {
-    name=$(basename "$1")
+    name=${1##*/}
     # shellcheck disable=SC2086 # words
     case $VALGRIND:$1 in
     1:*/unit/*) set -- $memcheck "$1" ;;
@@ -35,9 +35,12 @@ run() {
     echo "$status" >"$logs/$name.status"
 }
 
-# count WORD NAME: the number of tests that a program says have passed, failed or were skipped.
-count() {
-    sed -nE "s/^\\[ +$1 +\\] (tests: )?([0-9]+) test\\(s\\).*/\\2/p" "$logs/$2.log" | tail -n 1 | grep . || echo 0
+# counts LOG: how many tests a program says have passed, failed and were skipped; and on a line each the names of those
+# skipped.
+counts() {
+    awk '/^\[ +(PASSED|FAILED|SKIPPED) +\] (tests: )?[0-9]+ test\(s\)/ { sub(/tests: /, ""); count[$2] = $4 }
+        /^\[  SKIPPED \] [a-z0-9_]+$/ && !named[$4]++ { names = names "\nskipped: " $4 }
+        END { print count["PASSED"] + 0, count["FAILED"] + 0, count["SKIPPED"] + 0 names }' "$1"
 }
 
 VALGRIND=${VALGRIND-}
@@ -53,9 +56,10 @@ trap - INT TERM
 
 passed=0 failed=0 skipped=0
 for program; do
-    name=$(basename "$program")
-    status=$(cat "$logs/$name.status")
-    p=$(count PASSED "$name") f=$(count FAILED "$name") s=$(count SKIPPED "$name")
+    name=${program##*/}
+    read -r status <"$logs/$name.status"
+    counts "$logs/$name.log" >"$logs/$name.counts"
+    read -r p f s <"$logs/$name.counts"
     # A program that ends badly without naming a failed test has failed as a whole.
     [ "$status" = 0 ] || [ "$f" != 0 ] || f=1
     [ "$status" != 0 ] || [ "$((p + s))" != 0 ] || { f=1; echo "$name: ran no test"; }
@@ -64,7 +68,7 @@ for program; do
         cat "$logs/$name.log"
         echo "$name: exit status $status"
     fi
-    sed -n 's/^\[  SKIPPED \] \([a-z0-9_]*\)$/skipped: \1/p' "$logs/$name.log" | sort -u
+    [ "$s" = 0 ] || sed 1d "$logs/$name.counts"
     printf '%-28s %4d passed %3d failed %3d skipped\n' "$name" "$p" "$f" "$s"
 done
 echo "$passed passed, $failed failed, $skipped skipped"

@@ -11,9 +11,10 @@ expect() { expect_equal "$(jq -r ". as \$whole | $1" "$scratch/sbom")" "$2"; }
 
 sha256_of() { sha256sum <"$1" | cut -d ' ' -f 1; }
 
-# baked MACRO VALUE: a line of build-info.args.
-baked() {
-    printf -- '-D%s=\\"%s\\"\n' "$1" "$(printf %s "$2" | od -An -v -to1 | tr -d '\n' | sed 's/ /\\\\/g')"
+# information VERSION: writes the program's build-info.args.
+information() {
+    env -u BUILD_URL -u RELEASE NAME=some VERSION="$1" COMMIT=$hash DESCRIPTION='"Grüße" \n' SOURCE_DATE_EPOCH=1700000000 \
+        SOURCE_URL='https://a.b/c?d=e' scripts/build-info.sh >"$scratch/bin/build-info.args"
 }
 
 # command_of NAME: makes a command of the text on stdin, found before the system's.
@@ -29,14 +30,7 @@ static_program() {
     codename=$(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release)
     [ -n "$codename" ] || skip '/etc/os-release has no VERSION_CODENAME'
     printf 'echo some 1.2.3+b\necho commit %s, 2023-11-14T22:13:20Z\n' "$hash" | command_of some
-    {
-        baked NAME some
-        baked VERSION 1.2.3+b
-        baked COMMIT $hash
-        baked DESCRIPTION '"Grüße" \n'
-        baked BUILD_DATE 2023-11-14T22:13:20Z
-        baked SOURCE_URL 'https://a.b/c?d=e'
-    } >"$scratch/bin/build-info.args"
+    information 1.2.3+b
     echo 'echo LOAD' | command_of readelf
     printf 'cat >/dev/null\necho %s/libgcc.a\necho %s/libc.a\n' "$scratch" "$scratch" | command_of cc
     echo "echo \"\${2##*/}:any: \$2\"" | command_of dpkg
@@ -99,7 +93,7 @@ $(sha256_of "$scratch/libgcc.a")"
 
 information_of_another_build_is_refused() {
     static_program
-    baked VERSION 1.2.4 >"$scratch/bin/build-info.args"
+    information 1.2.4
     ! scripts/sbom.sh "$scratch/bin/some" >"$scratch/sbom" 2>"$scratch/complaint" || fail 'taken'
     expect_equal "$(cat "$scratch/complaint")" "sbom: $scratch/bin/build-info.args is of another build: the program \
 says 'some 1.2.3+b commit $hash, 2023-11-14T22:13:20Z'"
