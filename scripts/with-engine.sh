@@ -23,6 +23,8 @@ finish() {
         wait "$pid" || [ "$status" != 0 ] || status=1
     fi
     if [ "$had_bridge" = no ] && [ -d /sys/class/net/docker0 ]; then ip link delete docker0; fi
+    # The engine leaves the mount of a network namespace.
+    awk -v work="$work/" 'index($2, work) == 1 { print $2 }' /proc/mounts | sort -r | xargs -r umount
     rm -rf "$work"
     exit "$status"
 }
