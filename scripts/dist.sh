@@ -8,6 +8,7 @@
 set -eu
 # shellcheck source-path=SCRIPTDIR source=../deps/lib.sh
 . "$(dirname "$0")/../deps/lib.sh"
+here=$(cd "$here/../deps" && pwd)
 
 self=dist
 program=$1
@@ -19,7 +20,7 @@ work=
 # tree: the names of what belongs to the source.
 tree() { sed -n 's/^!//p' .dockerignore; }
 
-tarballs() { grep -oE '[^ ]+\.orig\.tar\.[a-z0-9]+' deps/pins; }
+tarballs() { pins | while read -r _ _ _ _ tarball _; do echo "$tarball"; done; }
 
 finish() { rm -rf "$work"; }
 

@@ -10,6 +10,7 @@
 set -eu
 # shellcheck source-path=SCRIPTDIR source=../deps/lib.sh
 . "$(dirname "$0")/../deps/lib.sh"
+here=$(cd "$here/../deps" && pwd)
 
 self=licenses
 CC=${CC:-cc}
@@ -46,11 +47,12 @@ version of your own. The library's source and everything that it takes to build 
 are published beside it${SOURCE_URL:+ and at $SOURCE_URL}. The licences of all that it contains follow.
 NOTICE
 part "$NAME" LICENSE
-for library in libmicrohttpd cJSON; do
+program_pins >"$work/pins"
+while read -r library version _; do
     for file in "$libraries/licenses/$library"/*; do
-        part "$library $(awk -v name="$library" '$1 == name { print $2 }' deps/pins)" "$file"
+        part "$library $version" "$file"
     done
-done
+done <"$work/pins"
 [ "$linkage" = static ] || exit 0
 linked_archives >"$work/archives" || die "$why"
 file=$(libc_licence "$(grep '/libc\.a$' "$work/archives")")

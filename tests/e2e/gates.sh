@@ -29,7 +29,10 @@ build() {
 expect_stopped() {
     reason=$1
     shift
-    build "$@" >"$log" 2>&1 && "$DOCKER" image rm $image >/dev/null && fail 'an image was built'
+    if build "$@" >"$log" 2>&1; then
+        "$DOCKER" image rm $image >/dev/null
+        fail 'an image was built'
+    fi
     grep -qF "$reason" "$log" || fail "stopped by something else: $(tail -n 30 "$log")"
 }
 
