@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""The parts of GitHub's REST API that scripts of this project call, for their tests: state in memory, TLS, a log.
+
+    tests/support/fake_github.py FOLDER REPOSITORY...
+
+REPOSITORY is OWNER/NAME. FOLDER has cert.pem and key.pem, of localhost. Written there: `port`, when it serves, and
+`requests`, a line for each request: its method, path (without /api/v3, with the query) and the status of the answer.
+It serves until it is ended. With it, `gh` talks to it and to nobody else:
+
+    GH_HOST=localhost:PORT GH_ENTERPRISE_TOKEN=any SSL_CERT_FILE=FOLDER/cert.pem
+
+An endpoint is a function with @route: it gets the Repository, the groups of the path, and the Request, and returns a
+status and what is sent as JSON (None: nothing; bytes: as they are).
+"""
+
+import http.server
+import json
+import os
+import re
+import ssl
+import sys
+import urllib.parse
+
+ROUTES = []
+
+
+class Repository:
+    """All that is known of one repository, each kind of thing in a table of its own, by id."""
+
+    def __init__(self, name):
+        self.name = name
+        self.tables = {}
+        self.last_id = 0
+
+    def table(self, kind):
+        return self.tables.setdefault(kind, {})
+
+    def add(self, kind, thing):
+        self.last_id += 1
+        self.table(kind)[self.last_id] = {**thing, "id": self.last_id}
+        return self.table(kind)[self.last_id]
+
+
+class Request:
+    def __init__(self, query, headers, body):
+        self.query = dict(urllib.parse.parse_qsl(query))
+        self.headers = headers
+        self.body = body
+
+    def json(self):
+        return json.loads(self.body)
+
+    def page(self, things):
+        """What the request asks for of a list: as GitHub, at most 100 a page, 30 unless told."""
+        size = min(int(self.query.get("per_page", 30)), 100)
+        first = size * (int(self.query.get("page", 1)) - 1)
+        return list(things)[first : first + size]
+
+
+def route(method, path):
+    """Has a function answer METHOD of PATH, a regular expression of what follows /repos/OWNER/NAME."""
+
+    def register(function):
+        ROUTES.append((method, re.compile(path), function))
+        return function
+
+    return register
+
+
+def problem(status, message):
+    return status, {"message": message, "documentation_url": "https://docs.github.com/rest"}
+
+
+@route("GET", "")
+def repository(repo, request):
+    return 200, {"full_name": repo.name, "default_branch": "main"}
+
+
+# --- rulesets ---
+
+
+@route("GET", "/rulesets")
+def rulesets(repo, request):
+    # As GitHub: the list leaves out what the rules are.
+    kept = ("id", "name", "target", "enforcement", "source_type", "source")
+    listed = [{key: ruleset[key] for key in kept if key in ruleset} for ruleset in repo.table("rulesets").values()]
+    return 200, request.page(listed)
+
+
+@route("POST", "/rulesets")
+def create_ruleset(repo, request):
+    asked = request.json()
+    if any(ruleset["name"] == asked["name"] for ruleset in repo.table("rulesets").values()):
+        return problem(422, "Name must be unique")
+    return 201, repo.add("rulesets", {**asked, "source_type": "Repository", "source": repo.name})
+
+
+@route("GET", "/rulesets/([0-9]+)")
+def ruleset_of(repo, number, request):
+    ruleset = repo.table("rulesets").get(int(number))
+    return (200, ruleset) if ruleset else problem(404, "Not Found")
+
+
+@route("PUT", "/rulesets/([0-9]+)")
+def update_ruleset(repo, number, request):
+    ruleset = repo.table("rulesets").get(int(number))
+    if not ruleset:
+        return problem(404, "Not Found")
+    ruleset.update(request.json())
+    return 200, ruleset
+
+
+# --- the server ---
+
+
+def answer(repositories, method, path, request):
+    match = re.fullmatch("/repos/([^/]+/[^/]+)(/.*)?", path)
+    if not match or match[1] not in repositories:
+        return problem(404, "Not Found")
+    if not request.headers.get("Authorization"):
+        return problem(401, "Requires authentication")
+    for its_method, its_path, function in ROUTES:
+        groups = its_path.fullmatch(match[2] or "")
+        if its_method == method and groups:
+            return function(repositories[match[1]], *groups.groups(), request)
+    return problem(404, "Not Found")
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def handle_any(self):
+        address = urllib.parse.urlsplit(self.path)
+        path = urllib.parse.unquote(address.path).removeprefix("/api/v3")
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        request = Request(address.query, self.headers, body)
+        try:
+            status, sent = answer(self.server.repositories, self.command, path, request)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            status, sent = problem(400, f"Problems parsing: {error!r}")
+        query = f"?{address.query}" if address.query else ""
+        # Before the answer: who has it finds the line.
+        with open(os.path.join(self.server.folder, "requests"), "a", encoding="utf-8") as log:
+            log.write(f"{self.command} {path}{query} {status}\n")
+        self.send(status, sent)
+
+    do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
+
+    def send(self, status, sent):
+        if not isinstance(sent, bytes):
+            sent = b"" if sent is None else json.dumps(sent).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        self.send_header("Content-Length", str(len(sent)))
+        self.end_headers()
+        self.wfile.write(sent)
+
+    def log_message(self, *words):
+        pass
+
+
+def serve(folder, names):
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(os.path.join(folder, "cert.pem"), os.path.join(folder, "key.pem"))
+    server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+    server.daemon_threads = True
+    server.folder = folder
+    server.repositories = {name: Repository(name) for name in names}
+    # Whole at once: who waits for the file reads all of it.
+    port = os.path.join(folder, "port")
+    with open(port + ".new", "w", encoding="utf-8") as file:
+        file.write(f"{server.server_port}\n")
+    os.rename(port + ".new", port)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 3:
+        sys.exit("usage: tests/support/fake_github.py FOLDER REPOSITORY...")
+    serve(sys.argv[1], sys.argv[2:])
