@@ -132,8 +132,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def handle_any(self):
         address = urllib.parse.urlsplit(self.path)
         path = urllib.parse.unquote(address.path).removeprefix("/api/v3")
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        request = Request(address.query, self.headers, body)
+        request = Request(address.query, self.headers, self.body())
         try:
             status, sent = answer(self.server.repositories, self.command, path, request)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -145,6 +144,16 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send(status, sent)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
+
+    def body(self):
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
 
     def send(self, status, sent):
         if not isinstance(sent, bytes):
