@@ -36,6 +36,9 @@ ARTIFACTS       ?= $(BUILD_DIR)/artifacts
 PORT            ?= 5000
 AUDIT_OFFLINE   ?=
 
+# Of the delivery: 1 only says what would be done.
+DRY_RUN ?=
+
 # Variants, each in a folder of its own below build/:
 #   SANITIZE=address,undefined | thread   COVERAGE=1   VALGRIND=1 (runs the tests under it)
 #   STATIC=1 (a static PIE, for musl-gcc)   WERROR=1 (warnings are errors; the default in CI)
@@ -236,6 +239,12 @@ dev-test: ## run the tests in the toolchain container, on this work tree
 .PHONY: dev
 dev: ## serve from the toolchain container, built anew and restarted on each change
 	@$(container) scripts/dev.sh serve
+
+##@ Delivery
+
+.PHONY: rulesets
+rulesets: ## protect the branch and the tags on GitHub as .github/rulesets says (DRY_RUN=1 only says what it would do)
+	@DRY_RUN="$(DRY_RUN)" scripts/rulesets.sh
 
 ##@ Tidy
 

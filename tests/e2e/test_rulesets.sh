@@ -1,0 +1,94 @@
+#!/bin/sh
+# scripts/rulesets.sh against a GitHub of our own (tests/support/fake_github.py). Run it from the root of the project.
+set -eu
+. tests/support/check.sh
+
+unset GH_TOKEN GITHUB_TOKEN GH_REPO DRY_RUN
+export GITHUB_REPOSITORY=some/where GH_ENTERPRISE_TOKEN=any GH_PROMPT_DISABLED=1
+
+# Serves in $scratch, and has gh ask there and nobody else.
+fake_github() {
+    for tool in gh jq openssl python3; do
+        command -v "$tool" >/dev/null || skip "$tool is not installed"
+    done
+    [ -d .github/rulesets ] || skip 'this tree has no .github/rulesets'
+    export GH_CONFIG_DIR="$scratch/gh" SSL_CERT_FILE="$scratch/cert.pem"
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
+        -addext subjectAltName=DNS:localhost -keyout "$scratch/key.pem" -out "$SSL_CERT_FILE" 2>"$scratch/openssl" ||
+        fail "no certificate: $(cat "$scratch/openssl")"
+    tests/support/fake_github.py "$scratch" some/where &
+    server=$!
+    trap 'kill $server' EXIT
+    while [ ! -f "$scratch/port" ]; do
+        kill -0 "$server" || fail 'GitHub has ended'
+        sleep 0.05
+    done
+    read -r port <"$scratch/port"
+    export GH_HOST="localhost:$port"
+}
+
+# github PATH FLAG...: asks it about the repository.
+github() {
+    path=$1
+    shift
+    gh api "repos/$GITHUB_REPOSITORY/$path" "$@"
+}
+
+# expect_applied FILE...: each is there as the file says, and nothing else is.
+expect_applied() {
+    github rulesets --jq '.[].id' >"$scratch/ids"
+    while read -r id; do
+        github "rulesets/$id"
+    done <"$scratch/ids" | jq -S 'del(.id, .source, .source_type)' >"$scratch/there"
+    expect_equal "$(cat "$scratch/there")" "$(jq -S . "$@")"
+}
+
+# expect_written REQUESTS: those that were not GET.
+expect_written() { expect_equal "$(grep -v '^GET ' "$scratch/requests")" "$1"; }
+
+rulesets_are_created_then_updated() {
+    fake_github
+    expect_equal "$(scripts/rulesets.sh)" 'rulesets: main: created
+rulesets: tags: created'
+    expect_applied .github/rulesets/main.json .github/rulesets/tags.json
+
+    github rulesets/1 --silent --method PUT -f enforcement=disabled
+    expect_equal "$(scripts/rulesets.sh)" 'rulesets: main: updated
+rulesets: tags: updated'
+    expect_applied .github/rulesets/main.json .github/rulesets/tags.json
+    expect_written 'POST /repos/some/where/rulesets 201
+POST /repos/some/where/rulesets 201
+PUT /repos/some/where/rulesets/1 200
+PUT /repos/some/where/rulesets/1 200
+PUT /repos/some/where/rulesets/2 200'
+}
+
+other_rulesets_are_left_alone() {
+    fake_github
+    echo '{"name":"another"}' >"$scratch/another.json"
+    scripts/rulesets.sh "$scratch/another.json" .github/rulesets/tags.json >"$scratch/said"
+    expect_equal "$(scripts/rulesets.sh .github/rulesets/tags.json)" 'rulesets: tags: updated'
+    expect_applied "$scratch/another.json" .github/rulesets/tags.json
+}
+
+dry_run_writes_nothing() {
+    fake_github
+    expect_equal "$(DRY_RUN=1 scripts/rulesets.sh)" 'rulesets: main: would be created
+rulesets: tags: would be created'
+    expect_written ''
+}
+
+refusals_are_told() {
+    fake_github
+    ! GITHUB_REPOSITORY=no/where scripts/rulesets.sh >"$scratch/said" 2>&1 || fail 'applied nowhere'
+    grep -q '^rulesets: .github/rulesets/main.json: GitHub does not list the rulesets: Not Found' "$scratch/said" ||
+        fail "said: $(cat "$scratch/said")"
+    echo '{"name":"main","rules":' >"$scratch/broken.json"
+    ! scripts/rulesets.sh "$scratch/broken.json" >"$scratch/said" 2>&1 || fail 'took what is no JSON'
+    echo '{}' >"$scratch/nameless.json"
+    ! scripts/rulesets.sh "$scratch/nameless.json" >"$scratch/said" 2>&1 || fail 'took what has no name'
+    expect_equal "$(tail -n 1 "$scratch/said")" "rulesets: $scratch/nameless.json: has no name"
+    expect_written ''
+}
+
+run_tests rulesets_are_created_then_updated other_rulesets_are_left_alone dry_run_writes_nothing refusals_are_told
