@@ -4,8 +4,7 @@
 #
 #   scripts/check-sbom.sh FILE PROGRAM
 #
-# The schema comes with a validator from PyPI, in a venv below build/tools, with the versions and hashes in
-# tests/tools/requirements.txt. Run it from the root of the project.
+# The schema comes with a validator from PyPI (scripts/tools.sh). Run it from the root of the project.
 # Exit status: 0; 1 when something is wrong, or with CI set when there is no validator; 77 with a line that begins with
 # "skipped: " when the content is right and there is no validator; 2 for wrong arguments.
 set -eu
@@ -14,13 +13,11 @@ set -eu
 here=$(cd "$here/../deps" && pwd)
 
 self=check-sbom
-requirements=tests/tools/requirements.txt
-venv=build/tools/sbom
 
-# without_validator WHY
+# without_validator STATUS SAID: of scripts/tools.sh.
 without_validator() {
-    [ -z "${CI-}" ] || die "no validator: $1"
-    echo "skipped: the schema was not asked: $1"
+    [ "$1" = 77 ] || die 'no validator'
+    echo "skipped: the schema was not asked: ${2#skipped: }"
     exit 77
 }
 
@@ -59,23 +56,9 @@ check_content() {
     [ ! -s "$work/complaints" ] || die "$sbom: $(head -n 1 "$work/complaints")"
 }
 
-# Leaves in the venv what the requirements name.
-make_venv() {
-    if [ -f "$venv/.complete" ] && [ "$(cat "$venv/.complete")" = "$(sha256_of "$requirements")" ]; then return; fi
-    command -v python3 >/dev/null || without_validator 'python3 is missing; install with: apt-get install python3-venv'
-    rm -rf "$venv"
-    mkdir -p "$(dirname "$venv")"
-    quietly python3 -m venv "$venv" || without_validator "install with: apt-get install python3-venv ($why)"
-    quietly "$venv/bin/pip" install --quiet --retries 1 --require-hashes --only-binary=:all: -r "$requirements" || {
-        ! grep -q 'DO NOT MATCH' "$work/output" || die "pip got something else than the hashes in $requirements say"
-        without_validator "pip cannot install $requirements: $(grep '^ERROR: ' "$work/output" | head -n 1)"
-    }
-    sha256_of "$requirements" >"$venv/.complete"
-}
-
 check_schema() {
-    make_venv
-    "$venv/bin/python" - "$sbom" <<'PYTHON' || die "$sbom: the schema of CycloneDX 1.6 does not take it"
+    python=$(scripts/tools.sh python) || without_validator $? "$python"
+    "$python" - "$sbom" <<'PYTHON' || die "$sbom: the schema of CycloneDX 1.6 does not take it"
 import sys
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator

@@ -1,0 +1,126 @@
+#!/bin/sh
+# Makes a tool that Debian does not have, unless it is there, and prints its path.
+#
+#   scripts/tools.sh NAME
+#
+# NAME is actionlint or act (built from Go modules: tests/tools/NAME), zizmor, yamllint, check-jsonschema or python with
+# the SBOM's validator (from PyPI, in a venv: tests/tools/requirements.txt), or ruleset-schema (what GitHub says a
+# ruleset is, from a package of npm's). Versions and hashes of all are in this tree; what is made is kept in
+# build/tools. Run it from the root of the project.
+# Exit status: 0; 77 with a line "skipped: WHY" when the tool cannot be had here; 1 when something else came than the
+# hashes say, or with CI set when the tool cannot be had; 2 for wrong arguments.
+set -eu
+# shellcheck source-path=SCRIPTDIR source=../deps/lib.sh
+. "$(dirname "$0")/../deps/lib.sh"
+
+self=tools
+tools=build/tools
+requirements=tests/tools/requirements.txt
+
+# GitHub's description of its API, as it publishes it.
+openapi=@octokit/openapi@23.0.2
+openapi_integrity=sha512-pV8M7L9GY23AybNvTmo2nyjmpmnt6+2sRE/tqr0ZLQcPS4lnw7u5eZGNmwRNkBC3D7gZXbFx5AHzLUVRBXGDhg==
+
+# cannot WHY
+cannot() {
+    [ -z "${CI-}" ] || die "$name: $1"
+    echo "skipped: $1"
+    exit 77
+}
+
+# need COMMAND PACKAGE
+need() { command -v "$1" >/dev/null || cannot "$1 is missing; install with: apt-get install $2"; }
+
+# is_made STAMP DEFINITION: true when the tool was made from that.
+is_made() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
+
+# Leaves in the venv what the requirements name.
+make_venv() {
+    venv=$tools/python made=$PWD/$tools/python/bin/$name
+    if is_made "$venv/.complete" "$(sha256_of "$requirements")"; then return; fi
+    need python3 python3-venv
+    rm -rf "$venv"
+    quietly python3 -m venv "$venv" || cannot "install with: apt-get install python3-venv ($why)"
+    quietly "$venv/bin/pip" install --quiet --retries 1 --require-hashes --only-binary=:all: -r "$requirements" || {
+        ! grep -q 'DO NOT MATCH' "$work/output" || die "pip got something else than the hashes in $requirements say"
+        cannot "pip cannot install $requirements: $(grep '^ERROR: ' "$work/output" | head -n 1)"
+    }
+    sha256_of "$requirements" >"$venv/.complete"
+}
+
+build_go() { (cd "$module" && CGO_ENABLED=0 go build -mod=readonly -trimpath -buildvcs=false -o "$made" "$package"); }
+
+# make_go PACKAGE
+make_go() {
+    package=$1 module=tests/tools/$name made=$PWD/$tools/bin/$name
+    definition=$(cat "$module/go.mod" "$module/go.sum" | sha256sum)
+    if is_made "$made.of" "$definition"; then return; fi
+    need go golang-go
+    mkdir -p "$tools/bin"
+    rm -f "$made.of"
+    quietly build_go || {
+        ! grep -qE 'mismatch|SECURITY ERROR|go\.sum|updates to go\.mod' "$work/output" ||
+            die "$name: go got something else than $module/go.sum says: $why"
+        cannot "$(go version | cut -d ' ' -f 1-3) cannot build $module: $(grep -v '^go: downloading' "$work/output" | head -n 1)"
+    }
+    echo "$definition" >"$made.of"
+}
+
+fetch_openapi() { (cd "$work" && npm pack --silent --fetch-retries 1 --pack-destination "$work" "$openapi"); }
+
+# Prints what a request to create a ruleset must look like. The published schema takes keys that it does not know; here
+# each is refused, as it is a typing error.
+ruleset_schema() {
+    # shellcheck disable=SC2016 # jq's variables, not the shell's
+    jq '.components.schemas as $all
+        | def named: [.. | objects | .["$ref"]? | strings | ltrimstr("#/components/schemas/")] | unique;
+        def with_theirs: . as $names | ($names + ($all | [.[$names[]]] | named) | unique)
+            | if . == $names then . else with_theirs end;
+        .paths["/repos/{owner}/{repo}/rulesets"].post.requestBody.content["application/json"].schema
+        | . + {components: {schemas: (named | with_theirs | [.[] | {(.): $all[.]}] | add)}}
+        | walk(if type == "object" then
+            (if (.properties | type) == "object" and (has("additionalProperties") | not)
+                then .additionalProperties = false else . end)
+            | (if .nullable == true and (.type | type) == "string" then .type = [.type, "null"] else . end)
+            else . end)'
+}
+
+make_ruleset_schema() {
+    made=$PWD/$tools/ruleset.schema.json
+    definition=$(sha256_of scripts/tools.sh)
+    if is_made "$made.of" "$definition"; then return; fi
+    need npm npm
+    need jq jq
+    quietly fetch_openapi || cannot "npm cannot fetch $openapi: $(grep -i '^npm err' "$work/output" | head -n 1)"
+    integrity=$(sha512sum "$work"/*.tgz | cut -c 1-128 | tr a-f A-F | basenc --base16 --decode | base64 --wrap 0)
+    [ "sha512-$integrity" = "$openapi_integrity" ] || die "npm got something else than the hash of $openapi says"
+    tar -xzOf "$work"/*.tgz package/generated/api.github.com.json | ruleset_schema >"$made.new"
+    jq -e '.properties.rules and .additionalProperties == false' "$made.new" >/dev/null || die "$openapi has no schema of rulesets"
+    mv "$made.new" "$made"
+    echo "$definition" >"$made.of"
+}
+
+finish() { rm -rf "$work"; }
+
+if [ $# -ne 1 ]; then
+    echo 'usage: scripts/tools.sh NAME' >&2
+    exit 2
+fi
+name=$1
+finish_always
+make_work
+mkdir -p "$tools"
+# Two may want the same.
+exec 9>"$tools/lock"
+run flock 9
+case $name in
+actionlint) make_go github.com/rhysd/actionlint/cmd/actionlint ;;
+act) make_go github.com/nektos/act ;;
+zizmor | yamllint | check-jsonschema | python) make_venv ;;
+ruleset-schema) make_ruleset_schema ;;
+*)
+    say "'$name' is not a tool that it knows"
+    exit 2
+    ;;
+esac
+echo "$made"
