@@ -1,7 +1,7 @@
 #!/bin/sh
 # Runs test programs, all at once (SERIAL=1: one by one), and sums up what they say.
 # Usage: tests/run.sh LOGS PROGRAM...
-# LOGS is the folder for what each program prints. A program ends with 0 when all of its tests passed
+# LOGS is the folder for what each program prints, and for junit.xml, which CI systems read. A program ends with 0 when all of its tests passed
 # and closes as cmocka does: "[  PASSED  ] 3 test(s)." and so on.
 # Environment: VALGRIND=1 runs the unit tests, and the program that the others test, under valgrind.
 # Exit status: 0 when every program passed and at least one test ran, else 1.
@@ -23,9 +23,10 @@ UBSAN_OPTIONS="exitcode=99:print_stacktrace=1:${UBSAN_OPTIONS-}"
 TSAN_OPTIONS="exitcode=99:${TSAN_OPTIONS-}"
 export ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
 
-# run PROGRAM: leaves its output in NAME.log and its exit status in NAME.status.
+# run PROGRAM: leaves its output in NAME.log, its exit status in NAME.status and the seconds that it took in NAME.time.
 run() {
     name=${1##*/}
+    started=$(date +%s%N)
     # shellcheck disable=SC2086 # words
     case $VALGRIND:$1 in
     1:*/unit/*) set -- $memcheck "$1" ;;
@@ -33,6 +34,8 @@ run() {
     status=0
     "$@" >"$logs/$name.log" 2>&1 || status=$?
     echo "$status" >"$logs/$name.status"
+    took=$((($(date +%s%N) - started) / 1000000))
+    printf '%d.%03d\n' $((took / 1000)) $((took % 1000)) >"$logs/$name.time"
 }
 
 # counts LOG: how many tests a program says have passed, failed and were skipped; and on a line each the names of those
@@ -71,5 +74,6 @@ for program; do
     [ "$s" = 0 ] || sed 1d "$logs/$name.counts"
     printf '%-28s %4d passed %3d failed %3d skipped\n' "$name" "$p" "$f" "$s"
 done
+"$(dirname "$0")/junit.sh" "$logs" "$@" >"$logs/junit.xml"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" != 0 ]
