@@ -234,7 +234,11 @@ toolchain-image: ## build the toolchain image, unless it is there, and print its
 
 .PHONY: dev-test
 dev-test: ## run the tests in the toolchain container, on this work tree
-	@$(container) scripts/dev.sh test
+	@$(container) scripts/dev.sh make test
+
+.PHONY: dev-make
+dev-make: ## make TARGETS ('lint coverage') in the toolchain container, on this work tree, without a network
+	@$(container) scripts/dev.sh make $(TARGETS)
 
 .PHONY: dev
 dev: ## serve from the toolchain container, built anew and restarted on each change

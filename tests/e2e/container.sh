@@ -194,7 +194,7 @@ as_user() {
     fi
 }
 
-tests_run_in_the_toolchain_container_as_the_caller() {
+targets_are_made_in_the_toolchain_container_as_the_caller() {
     tree
     if [ "$(id -u)" = 0 ]; then
         chmod 755 "$scratch"
@@ -205,6 +205,12 @@ tests_run_in_the_toolchain_container_as_the_caller() {
     expect_equal "$(find . ! -user "$(stat -c %u .)" | head)" ''
     as_user make dev-test
     ! grep -q '^CC ' "$scratch/output" || fail "compiled again: $(grep '^CC ' "$scratch/output")"
+    # shellcheck disable=SC2016 # of make
+    printf 'show:\n\t@echo "CI=$${CI-unset} $(A) $$(ls /sys/class/net)"\n' >>Makefile
+    as_user env CI=true make dev-make TARGETS='show A=b'
+    expect_equal "$(tail -n 1 "$scratch/output")" 'CI=true b lo'
+    as_user env -u CI make dev-make TARGETS=show
+    expect_equal "$(tail -n 1 "$scratch/output")" 'CI=unset  lo'
 }
 
 # wait_for_answer TEXT: until the development server's document has it.
@@ -239,4 +245,4 @@ development_server_restarts_on_change() {
 run_tests base_is_made_from_the_archive toolchain_is_named_by_what_defines_it image_is_built_with_its_tests \
     smoke_fails_when_an_answer_is_another image_is_run_with_make image_is_built_without_a_network image_is_reproducible image_passes_the_integration_tests \
     settings_reach_the_health_check licences_come_with_the_image artifacts_give_the_same_program \
-    tests_run_in_the_toolchain_container_as_the_caller development_server_restarts_on_change
+    targets_are_made_in_the_toolchain_container_as_the_caller development_server_restarts_on_change
