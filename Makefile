@@ -11,6 +11,13 @@ BUILD_URL         ?=
 SOURCE_DATE_EPOCH ?=
 RELEASE           ?=
 
+# Of a release: the tag of git, how far to bump and to what pre-release, where the image goes, its digest there.
+TAG              ?=
+BUMP             ?=
+PRE              ?=
+IMAGE_REPOSITORY ?=
+DIGEST           ?=
+
 # What strangers chose is passed on as it is: make must not expand a '$' in it, nor a shell see it. So this comes
 # before the first $(shell), which gets all that is exported.
 INFO_VARIABLES := NAME DESCRIPTION VERSION COMMIT SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH RELEASE
@@ -19,7 +26,7 @@ define RAW
 override $(1) := $$(value $(1))
 $(if $(value $(1)),export,unexport) $(1)
 endef
-$(foreach variable,$(INFO_VARIABLES),$(eval $(call RAW,$(variable))))
+$(foreach variable,$(INFO_VARIABLES) TAG BUMP PRE IMAGE_REPOSITORY DIGEST,$(eval $(call RAW,$(variable))))
 
 PREFIX  ?= /usr/local
 DIST    ?= $(OUT)/dist
@@ -38,6 +45,7 @@ AUDIT_OFFLINE   ?=
 
 # Of the delivery: 1 only says what would be done.
 DRY_RUN ?=
+ASSETS  ?= $(BUILD_DIR)/assets
 
 # Variants, each in a folder of its own below build/:
 #   SANITIZE=address,undefined | thread   COVERAGE=1   VALGRIND=1 (runs the tests under it)
@@ -249,6 +257,44 @@ dev: ## serve from the toolchain container, built anew and restarted on each cha
 .PHONY: rulesets
 rulesets: ## protect the branch and the tags on GitHub as .github/rulesets says (DRY_RUN=1 only says what it would do)
 	@DRY_RUN="$(DRY_RUN)" scripts/rulesets.sh
+
+.PHONY: next-version
+next-version: ## print the version that a release of HEAD should have (BUMP=minor or major, PRE=rc)
+	@scripts/release/next-version.sh
+
+.PHONY: release-notes
+release-notes: ## print the notes of a release of HEAD, or of TAG
+	@scripts/release/notes.sh "$$TAG"
+
+.PHONY: release-check
+release-check: ## say whether TAG may be released
+	@scripts/release/check.sh "$$TAG"
+
+# What publish.yml does, each from what the one before has left: below build/release a folder for each platform with
+# its artifacts and image.tar.
+
+.PHONY: docker-save
+docker-save:
+	@"$(DOCKER)" save --output "$(ARTIFACTS)/image.tar" $(IMAGE)
+
+.PHONY: release-push
+release-push:
+	@rm -rf $(BUILD_DIR)/layout
+	@scripts/release/layout.sh $(BUILD_DIR)/layout $(BUILD_DIR)/release >&2
+	@scripts/release/push.sh $(BUILD_DIR)/layout "$$IMAGE_REPOSITORY" "$$VERSION"
+
+.PHONY: release-assets
+release-assets:
+	@rm -rf $(ASSETS)
+	@scripts/release/assets.sh "$$VERSION" $(BUILD_DIR)/release $(ASSETS)
+
+.PHONY: release-tag
+release-tag:
+	@scripts/release/tag.sh "$$IMAGE_REPOSITORY" "$$DIGEST" "$$VERSION"
+
+.PHONY: release-github
+release-github:
+	@scripts/release/github.sh "$$TAG" $(ASSETS)
 
 ##@ Tidy
 
