@@ -13,6 +13,7 @@ An endpoint is a function with @route: it gets the Repository, the groups of the
 status and what is sent as JSON (None: nothing; bytes: as they are).
 """
 
+import hashlib
 import http.server
 import json
 import os
@@ -42,7 +43,11 @@ class Repository:
 
 
 class Request:
-    def __init__(self, query, headers, body):
+    """What was asked: url is the address without the query, folder the one of the server."""
+
+    def __init__(self, folder, url, query, headers, body):
+        self.folder = folder
+        self.url = url
         self.query = dict(urllib.parse.parse_qsl(query))
         self.headers = headers
         self.body = body
@@ -110,6 +115,89 @@ def update_ruleset(repo, number, request):
     return 200, ruleset
 
 
+# --- checks of a commit ---
+
+
+@route("GET", "/commits/([0-9a-f]{40})/check-runs")
+def check_runs(repo, commit, request):
+    name = request.query.get("check_name")
+    runs = [run for run in repo.table("check-runs").values() if run["head_sha"] == commit and name in (None, run["name"])]
+    return 200, {"total_count": len(runs), "check_runs": request.page(runs)}
+
+
+@route("POST", "/check-runs")
+def create_check_run(repo, request):
+    return 201, repo.add("check-runs", {"status": "completed", "app": {"slug": "github-actions"}, **request.json()})
+
+
+# --- artifacts of a run: the files of FOLDER/artifacts, whatever the run ---
+
+
+@route("GET", "/actions/runs/([0-9]+)/artifacts")
+def artifacts(repo, number, request):
+    found = [
+        {"name": file.removesuffix(".zip"), "archive_download_url": f"{request.url}/{file}", "expired": False}
+        for file in sorted(os.listdir(os.path.join(request.folder, "artifacts")))
+    ]
+    return 200, {"total_count": len(found), "artifacts": request.page(found)}
+
+
+@route("GET", "/actions/runs/([0-9]+)/artifacts/([^/]+[.]zip)")
+def artifact(repo, number, name, request):
+    with open(os.path.join(request.folder, "artifacts", name), "rb") as file:
+        return 200, file.read()
+
+
+# --- releases ---
+
+
+@route("GET", "/git/ref/tags/(.+)")
+def tag(repo, name, request):
+    known = name in (known["name"] for known in repo.table("tags").values())
+    return (200, {"ref": f"refs/tags/{name}"}) if known else problem(404, "Not Found")
+
+
+@route("POST", "/tags")
+def create_tag(repo, request):
+    # No endpoint of GitHub's: a test says what was pushed.
+    return 201, repo.add("tags", request.json())
+
+
+@route("GET", "/releases")
+def releases(repo, request):
+    return 200, request.page(repo.table("releases").values())
+
+
+@route("POST", "/releases")
+def create_release(repo, request):
+    release = repo.add("releases", {**request.json(), "assets": []})
+    release["upload_url"] = f"{request.url}/{release['id']}/assets{{?name,label}}"
+    release["html_url"] = f"{request.url}/{release['id']}"
+    return 201, release
+
+
+@route("POST", "/releases/([0-9]+)/assets")
+def upload_asset(repo, number, request):
+    release = repo.table("releases")[int(number)]
+    if not release["draft"]:
+        return problem(422, "Cannot upload assets to an immutable release.")
+    release["assets"].append({"name": request.query["name"], "digest": f"sha256:{hashlib.sha256(request.body).hexdigest()}"})
+    return 201, release["assets"][-1]
+
+
+@route("PATCH", "/releases/([0-9]+)")
+def update_release(repo, number, request):
+    release = repo.table("releases")[int(number)]
+    release.update(request.json())
+    return 200, release
+
+
+@route("DELETE", "/releases/([0-9]+)")
+def delete_release(repo, number, request):
+    del repo.table("releases")[int(number)]
+    return 204, None
+
+
 # --- the server ---
 
 
@@ -132,10 +220,10 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def handle_any(self):
         address = urllib.parse.urlsplit(self.path)
         path = urllib.parse.unquote(address.path).removeprefix("/api/v3")
-        request = Request(address.query, self.headers, self.body())
+        request = Request(self.server.folder, self.url(address.path), address.query, self.headers, self.body())
         try:
             status, sent = answer(self.server.repositories, self.command, path, request)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
             status, sent = problem(400, f"Problems parsing: {error!r}")
         query = f"?{address.query}" if address.query else ""
         # Before the answer: who has it finds the line.
@@ -144,6 +232,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send(status, sent)
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = handle_any
+
+    def url(self, path):
+        return f"https://{self.headers.get('Host')}{path}"
 
     def body(self):
         if self.headers.get("Transfer-Encoding") != "chunked":
