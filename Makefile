@@ -170,8 +170,15 @@ coverage-report: $(PROGRAM) tests
 	@scripts/coverage.sh $(OUT)
 
 .PHONY: lint
-lint: $(OUT)/tests/tools/settings_table $(OUT)/licenses.inc ## look for faults without running: format, clang-tidy, cppcheck, shellcheck, README
+lint: lint-source lint-delivery ## look for faults without running anything: both of these
+
+.PHONY: lint-source
+lint-source: $(OUT)/tests/tools/settings_table $(OUT)/licenses.inc ## format, clang-tidy, cppcheck, shellcheck, README
 	@scripts/lint.sh $(DEPS)/include $(OUT)
+
+.PHONY: lint-delivery
+lint-delivery: sbom ## workflows, YAML, rulesets, SBOM (fetches its tools; wants python3-venv, go, npm)
+	@scripts/lint-delivery.sh $(OUT)/sbom.cdx.json $(PROGRAM)
 
 .PHONY: format
 format: ## format the C sources
@@ -299,8 +306,8 @@ release-github:
 ##@ Tidy
 
 .PHONY: clean
-clean: ## remove what was built, but not the libraries
-	rm -rf $(filter-out build/deps,$(wildcard $(BUILD_DIR)/*))
+clean: ## remove what was built, but not the libraries and tools that were fetched
+	rm -rf $(filter-out build/deps build/tools,$(wildcard $(BUILD_DIR)/*))
 
 .PHONY: distclean
 distclean: ## remove everything that was built or fetched
