@@ -28,6 +28,8 @@ finish_always
 make_work
 mkdir -p "$dist" "$work/$NAME/libraries"
 cp "$program" "$dist/$NAME"
+# The image's layer has the time, too.
+touch -d "@${SOURCE_DATE_EPOCH:-0}" "$dist/$NAME"
 [ ! -f "$program.debug" ] || cp "$program.debug" "$dist/$NAME.debug"
 cp "$out/licenses.txt" "$out/sbom.cdx.json" "$dist/"
 
