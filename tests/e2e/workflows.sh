@@ -89,8 +89,8 @@ make_clone() {
     git config commit.gpgsign false
     git config tag.gpgsign false
     # act takes the repository's name from here.
-    git config "url.$work/origin.insteadOf" "https://git.example/$github_name"
     git remote set-url origin "https://git.example/$github_name"
+    git remote set-url --push origin "$work/origin"
 }
 
 # commit MESSAGE: on the branch that is checked out, and on origin's.
