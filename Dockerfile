@@ -35,7 +35,7 @@ RUN make -j "$(nproc)" STATIC=1 CC=musl-gcc
 # --- test: what fails here is never copied into the image ---
 
 FROM build AS test
-RUN make -j "$(nproc)" lint
+RUN make -j "$(nproc)" lint-source
 RUN make -j "$(nproc)" SANITIZE=address,undefined test
 RUN make -j "$(nproc)" STATIC=1 CC=musl-gcc test
 # The archive's answer is good for a day; offline it must be said that none is wanted.
