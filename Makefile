@@ -244,7 +244,7 @@ base-image: ## make the base image BASE from Debian's archive, with mmdebstrap
 	@$(container) scripts/base-image.sh $(BASE)
 
 .PHONY: toolchain-image
-toolchain-image: ## build the toolchain image, unless it is there, and print its name
+toolchain-image: ## pull or build the toolchain image, unless it is there, and print its name
 	@$(container) scripts/toolchain-image.sh $(TOOLCHAIN_IMAGE)
 
 .PHONY: dev-test

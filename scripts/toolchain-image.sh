@@ -1,7 +1,9 @@
 #!/bin/sh
-# Builds the toolchain image, unless it is there, and prints its name: NAME:HASH, the hash being of
+# Pulls or builds the toolchain image, unless it is there, and prints its name: NAME:HASH, the hash being of
 # all that defines it.
 # Usage: scripts/toolchain-image.sh NAME [name]      ("name": only prints)
+# NAME may begin with a registry, as registry.example/team/toolchain: that is asked first. When it does not give the
+# image, a line on stderr says why, and the image is built.
 # Environment: BASE (debian:trixie-slim), DOCKER (docker), DOCKER_DEFAULT_PLATFORM. Run it from the root of
 # the project.
 set -eu
@@ -18,9 +20,27 @@ definition() {
     echo "$BASE${DOCKER_DEFAULT_PLATFORM:+ $DOCKER_DEFAULT_PLATFORM}"
 }
 
+# has_registry NAME: as the engine decides it.
+has_registry() {
+    case ${1%%/*} in
+    "$1") return 1 ;;
+    *.* | *:* | localhost) ;;
+    *) return 1 ;;
+    esac
+}
+
+is_here() { "$DOCKER" image inspect "$image" >/dev/null 2>&1; }
+
+is_pulled() {
+    has_registry "$image" || return
+    why=$("$DOCKER" pull --quiet "$image" 2>&1 >/dev/null) && return
+    echo "toolchain-image: built, as it could not be pulled: $(echo "$why" | paste -sd ' ' -)" >&2
+    return 1
+}
+
 definition=$(definition)
 image=$1:$(echo "$definition" | sha256sum | cut -c 1-12)
-if [ "${2-}" != name ] && ! "$DOCKER" image inspect "$image" >/dev/null 2>&1; then
+if [ "${2-}" != name ] && ! is_here && ! is_pulled; then
     "$DOCKER" build --build-arg BASE="$BASE" --target toolchain-local --tag "$image" . >&2
 fi
 echo "$image"

@@ -45,6 +45,55 @@ toolchain_is_named_by_what_defines_it() {
         fail 'the same name for another base'
 }
 
+# start_registry: serves one of its own, at $registry.
+start_registry() {
+    cat >"$scratch/registry.yml" <<REGISTRY
+version: 0.1
+storage: {filesystem: {rootdirectory: $scratch/registry}}
+http: {addr: '127.0.0.1:0'}
+REGISTRY
+    docker-registry serve "$scratch/registry.yml" >"$scratch/registry.log" 2>&1 &
+    server=$!
+    trap 'kill $server 2>/dev/null || :' EXIT
+    until registry=$(grep -o 'listening on 127.0.0.1:[0-9]*' "$scratch/registry.log"); do
+        kill -0 $server || fail "ended: $(cat "$scratch/registry.log")"
+        sleep 0.1
+    done
+    registry=${registry##* }
+}
+
+# expect_built NAME REASON: the image cannot be pulled, which is said in a line, and is built.
+expect_built() {
+    make -s toolchain-image TOOLCHAIN_IMAGE="$1" >"$scratch/name" 2>"$scratch/errors" || fail "$(cat "$scratch/errors")"
+    expect_equal "$(grep -c '^toolchain-image: ' "$scratch/errors")" 1
+    grep "^toolchain-image: built, as it could not be pulled: .*$2" "$scratch/errors" >/dev/null ||
+        fail "not with '$2': $(cat "$scratch/errors")"
+    expect_equal "$("$DOCKER" image inspect --format '{{ .Id }}' "$(cat "$scratch/name")")" \
+        "$("$DOCKER" image inspect --format '{{ .Id }}' "$(make -s toolchain-image)")"
+    "$DOCKER" image rm "$(cat "$scratch/name")" >/dev/null
+}
+
+# What is pulled is small, and shows that it was not built.
+toolchain_is_pulled_from_a_registry() {
+    command -v docker-registry >/dev/null || skip 'docker-registry is not installed'
+    start_registry
+    name=$registry/team/$toolchain_name
+    pushed=$(scripts/toolchain-image.sh "$name" name)
+    mkdir "$scratch/context"
+    printf 'FROM scratch\nCOPY Dockerfile /\nLABEL small=yes\n' >"$scratch/context/Dockerfile"
+    quietly "$DOCKER" build --tag "$pushed" "$scratch/context"
+    quietly "$DOCKER" push "$pushed"
+    quietly "$DOCKER" image rm "$pushed"
+    quietly make -s toolchain-image TOOLCHAIN_IMAGE="$name"
+    expect_equal "$(cat "$scratch/output")" "$pushed"
+    expect_equal "$("$DOCKER" image inspect --format '{{ .Config.Labels.small }}' "$pushed")" yes
+    quietly "$DOCKER" image rm "$pushed"
+    expect_built "$registry/team/another" 'not found\|unknown'
+    kill $server
+    wait $server || :
+    expect_built "$name" 'connection refused'
+}
+
 # buildkit_client: prints a client that has BuildKit. One that leaves it to buildx may lack that.
 buildkit_client() {
     for client in "$DOCKER" /usr/bin/docker; do
@@ -249,7 +298,8 @@ development_server_restarts_on_change() {
     wait "$dev" || fail "ended with $?: $(tail -n 20 "$scratch/dev")"
 }
 
-run_tests base_is_made_from_the_archive toolchain_is_named_by_what_defines_it image_is_built_with_its_tests \
+run_tests base_is_made_from_the_archive toolchain_is_named_by_what_defines_it \
+    toolchain_is_pulled_from_a_registry image_is_built_with_its_tests \
     smoke_fails_when_an_answer_is_another image_is_run_with_make image_is_built_without_a_network image_is_reproducible image_passes_the_integration_tests \
     settings_reach_the_health_check licences_come_with_the_image artifacts_give_the_same_program \
     targets_are_made_in_the_toolchain_container_as_the_caller development_server_restarts_on_change
