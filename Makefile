@@ -42,6 +42,7 @@ TOOLCHAIN_IMAGE ?= $(NAME)-toolchain
 ARTIFACTS       ?= $(BUILD_DIR)/artifacts
 PORT            ?= 5000
 AUDIT_OFFLINE   ?=
+NETWORK         ?= none
 
 # Of the delivery: 1 only says what would be done.
 DRY_RUN ?=
@@ -125,7 +126,7 @@ SUPPORT     := $(patsubst tests/support/%.c,$(OUT)/tests/support/%.o,$(sort $(wi
 help: ## list the targets
 	@awk 'BEGIN { FS = ":.*## " } \
 	    /^##@/ { printf "%s%s:\n", blank, substr($$0, 5); blank = "\n" } \
-	    /^[a-z-]+:.*## / { printf "  %-15s %s\n", $$1, $$2 }' Makefile
+	    /^[a-z-]+:.*## / { printf "  %-18s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: build
 build: $(PROGRAM) ## build the program (the first time its libraries too)
@@ -253,7 +254,7 @@ dev-test: ## run the tests in the toolchain container, on this work tree
 
 .PHONY: dev-make
 dev-make: ## make TARGETS ('lint coverage') in the toolchain container, on this work tree, without a network
-	@$(container) scripts/dev.sh make $(TARGETS)
+	@NETWORK="$(NETWORK)" $(container) scripts/dev.sh make $(TARGETS)
 
 .PHONY: dev
 dev: ## serve from the toolchain container, built anew and restarted on each change
@@ -264,6 +265,14 @@ dev: ## serve from the toolchain container, built anew and restarted on each cha
 .PHONY: rulesets
 rulesets: ## protect the branch and the tags on GitHub as .github/rulesets says (DRY_RUN=1 only says what it would do)
 	@DRY_RUN="$(DRY_RUN)" scripts/rulesets.sh
+
+.PHONY: publish-base
+publish-base: ## make the toolchain anew, test with it, publish it as TOOLCHAIN_IMAGE (and BASE as BASE_REPOSITORY)
+	@$(container) scripts/publish-base.sh
+
+.PHONY: deps-pull-request
+deps-pull-request: ## open a pull request with what make deps-update has changed
+	@scripts/renew-pins.sh
 
 .PHONY: next-version
 next-version: ## print the version that a release of HEAD should have (BUMP=minor or major, PRE=rc)
@@ -281,26 +290,26 @@ release-check: ## say whether TAG may be released
 # its artifacts and image.tar.
 
 .PHONY: docker-save
-docker-save:
+docker-save: ## write IMAGE into ARTIFACTS (image.tar)
 	@"$(DOCKER)" save --output "$(ARTIFACTS)/image.tar" $(IMAGE)
 
 .PHONY: release-push
-release-push:
+release-push: ## make one image of those in build/release, push it to IMAGE_REPOSITORY, print its digest
 	@rm -rf $(BUILD_DIR)/layout
 	@scripts/release/layout.sh $(BUILD_DIR)/layout $(BUILD_DIR)/release >&2
 	@scripts/release/push.sh $(BUILD_DIR)/layout "$$IMAGE_REPOSITORY" "$$VERSION"
 
 .PHONY: release-assets
-release-assets:
+release-assets: ## collect from build/release what is attached to a release (ASSETS)
 	@rm -rf $(ASSETS)
 	@scripts/release/assets.sh "$$VERSION" $(BUILD_DIR)/release $(ASSETS)
 
 .PHONY: release-tag
-release-tag:
+release-tag: ## name the image DIGEST of IMAGE_REPOSITORY: VERSION, 1.2, 1 and latest where they are due
 	@scripts/release/tag.sh "$$IMAGE_REPOSITORY" "$$DIGEST" "$$VERSION"
 
 .PHONY: release-github
-release-github:
+release-github: ## release TAG on GitHub with ASSETS
 	@scripts/release/github.sh "$$TAG" $(ASSETS)
 
 ##@ Tidy

@@ -2,10 +2,10 @@
 # Works on this tree in the toolchain container, as the calling user; what is built goes to
 # build/toolchain.
 # Usage: scripts/dev.sh make TARGET... | serve
-#   make   makes targets, with variables if need be; without a network. CI in the environment is passed on.
+#   make   makes targets, with variables if need be. CI in the environment is passed on.
 #   serve  serves on 127.0.0.1:PORT; a change builds anew and restarts
 # Environment: TOOLCHAIN (an image; else the one of toolchain-image.sh), TOOLCHAIN_IMAGE, BASE, PORT,
-# DOCKER (docker). Run it from the root of the project.
+# NETWORK (none; what "make" needs one for: bridge), DOCKER (docker). Run it from the root of the project.
 set -eu
 
 mode=${1-}
@@ -33,6 +33,6 @@ if [ "$mode" = serve ]; then
     in_container --publish "127.0.0.1:$PORT:5000" "$toolchain" scripts/watch.sh
 fi
 # shellcheck disable=SC2016 # of the container
-set -- --network none "$toolchain" sh -c 'exec make -j "$(nproc)" "$@"' make "$@"
+set -- --network "${NETWORK:-none}" "$toolchain" sh -c 'exec make -j "$(nproc)" "$@"' make "$@"
 [ ! -d /proc/sys/net/ipv6 ] || set -- --sysctl net.ipv6.conf.lo.disable_ipv6=0 "$@"
 in_container "$@"

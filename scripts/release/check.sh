@@ -2,7 +2,7 @@
 # Says whether a tag may be released: its name, that its commit is on the main branch, and that nothing else
 # released that version.
 # Usage: scripts/release/check.sh TAG
-# Environment: MAIN (origin/main), the main branch as this clone knows it; IMAGE_REPOSITORY (empty: not asked), which
+# Environment: GITHUB_SHA (empty: not compared), the commit that the workflow has checked out; MAIN (origin/main), the main branch as this clone knows it; IMAGE_REPOSITORY (empty: not asked), which
 # must not have that version yet.
 # Prints version=, commit=, epoch= and prerelease= lines. Exit status: 0; 1 with a line that says what is wrong.
 set -eu
@@ -39,6 +39,7 @@ finish_always
 version=$(version_of_tag "$tag")
 make_work
 commit=$(git rev-parse --verify --quiet "refs/tags/$tag^{commit}") || die "there is no tag $tag in this clone"
+[ "$commit" = "${GITHUB_SHA:-$commit}" ] || die "$tag has been moved: it was $GITHUB_SHA, and is $commit"
 check_main
 check_twin
 [ -z "${IMAGE_REPOSITORY-}" ] || check_registry
