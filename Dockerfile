@@ -10,7 +10,11 @@ ARG TOOLCHAIN=toolchain-local
 FROM ${BASE} AS toolchain-local
 ENV LIBRARIES=/opt/libraries DEPS_CACHE=/opt/libraries/sources
 WORKDIR /opt/toolchain
-COPY deps/packages deps/install-packages.sh deps/
+# apt's mirror, here and in the audit, instead of those of the base.
+ARG DEBIAN_MIRROR
+ARG DEBIAN_SECURITY_MIRROR
+COPY deps/packages deps/install-packages.sh deps/debian-mirror.sh deps/
+RUN [ -z "$DEBIAN_MIRROR" ] || deps/debian-mirror.sh --install
 RUN deps/install-packages.sh && rm -rf /var/lib/apt/lists/* /var/cache/apt/*
 COPY deps/pins deps/deps.mk deps/build.sh deps/lib.sh deps/
 RUN make -f deps/deps.mk libraries CC=cc && make -f deps/deps.mk libraries CC=musl-gcc

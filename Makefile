@@ -37,6 +37,10 @@ DOCKER          ?= docker
 IMAGE           ?= $(NAME)
 BASE            ?= debian:trixie-slim
 DOCKER_FLAGS    ?=
+# Debian's archive for the base and the toolchain: http://mirror.example/debian; empty: as the base or this machine has it.
+DEBIAN_MIRROR          ?=
+# That of its security updates; empty: debian-security beside it.
+DEBIAN_SECURITY_MIRROR ?=
 TOOLCHAIN       ?=
 TOOLCHAIN_IMAGE ?= $(NAME)-toolchain
 ARTIFACTS       ?= $(BUILD_DIR)/artifacts
@@ -325,7 +329,8 @@ distclean: ## remove everything that was built or fetched
 # Rules
 
 container = DOCKER="$(DOCKER)" BASE="$(BASE)" TOOLCHAIN="$(TOOLCHAIN)" AUDIT_OFFLINE="$(AUDIT_OFFLINE)" \
-    TOOLCHAIN_IMAGE="$(TOOLCHAIN_IMAGE)" PORT="$(PORT)"
+    TOOLCHAIN_IMAGE="$(TOOLCHAIN_IMAGE)" PORT="$(PORT)" \
+    DEBIAN_MIRROR="$(DEBIAN_MIRROR)" DEBIAN_SECURITY_MIRROR="$(DEBIAN_SECURITY_MIRROR)"
 
 .PHONY: FORCE
 FORCE:

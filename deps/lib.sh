@@ -112,10 +112,15 @@ archive_apt() {
     return 1
 }
 
+# Prints the addresses that this machine's apt knows to be of Debian's archive with LABEL.
+known_mirrors() {
+    # shellcheck disable=SC2016 # apt's variable, not the shell's
+    apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' "Label: $1" | sort -u
+}
+
 # Prints the addresses of Debian's archive with LABEL that this machine's apt is configured for.
 archive_mirrors() {
-    # shellcheck disable=SC2016 # apt's variable, not the shell's
-    uris=$(apt-get indextargets --format '$(REPO_URI)' 'Origin: Debian' "Label: $1" | sort -u)
+    uris=$(known_mirrors "$1")
     # Before its first update apt knows of no origins: then try every archive it is configured for.
     # The signature decides whether it is Debian's.
     [ -n "$uris" ] || uris=$(apt-get update --print-uris | sed -n "s|^'\(.*\)/dists/.*/InRelease' .*|\1|p" | sort -u)
@@ -135,16 +140,20 @@ archive_add() {
     return 1
 }
 
+# Sets `keyring` to that of Debian's archive.
+find_keyring() {
+    for keyring in /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/debian-archive-keyring.pgp; do
+        [ ! -f "$keyring" ] || return 0
+    done
+    return 1
+}
+
 # Lets archive_apt know the source packages of each SUITE..., their signature checked. As any user, with the
 # machine's own mirrors and proxy; the system's lists and caches are left alone.
 archive_open() {
     why='apt is not configured for Debian here'
     command -v apt-get >/dev/null || return 1
-    for keyring in /usr/share/keyrings/debian-archive-keyring.gpg /usr/share/keyrings/debian-archive-keyring.pgp; do
-        [ ! -f "$keyring" ] || break
-    done
-    [ -f "$keyring" ] || return 1
-
+    find_keyring || return
     mkdir -p "$work/apt/lists/partial" "$work/apt/cache/archives/partial"
     # Cleared is what would act on the system, or name a release that the one line of sources has not.
     # The user that root's apt changes to could not enter our folder.

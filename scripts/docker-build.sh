@@ -2,7 +2,7 @@
 # Builds the image, with the build information of this tree or as given: see build-info.sh.
 # Usage: scripts/docker-build.sh IMAGE [FLAG]...     (further flags of docker build)
 # Environment: NAME, DESCRIPTION, VERSION and so on; BASE, TOOLCHAIN (empty: as the Dockerfile says),
-# AUDIT_OFFLINE, DOCKER (docker). Run it from the root of the project.
+# DEBIAN_MIRROR, DEBIAN_SECURITY_MIRROR, AUDIT_OFFLINE, DOCKER (docker). Run it from the root of the project.
 set -eu
 
 image=$1
@@ -24,5 +24,10 @@ VALUES
 [ -z "${TOOLCHAIN-}" ] || set -- "$@" --build-arg TOOLCHAIN="$TOOLCHAIN"
 base=${TOOLCHAIN:-${BASE-}}
 [ -z "$base" ] || set -- "$@" --build-arg BASE="$base"
+# A ready toolchain has its own mirrors.
+if [ -z "${TOOLCHAIN-}" ] && [ -n "${DEBIAN_MIRROR-}" ]; then
+    deps/debian-mirror.sh --check
+    set -- "$@" --build-arg DEBIAN_MIRROR="$DEBIAN_MIRROR" --build-arg DEBIAN_SECURITY_MIRROR="${DEBIAN_SECURITY_MIRROR-}"
+fi
 [ -z "${AUDIT_OFFLINE-}" ] || set -- "$@" --build-arg AUDIT_OFFLINE="$AUDIT_OFFLINE"
 exec "$DOCKER" build "$@" --build-arg AUDIT_DATE="$(date -u +%F)" .

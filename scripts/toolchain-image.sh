@@ -4,20 +4,24 @@
 # Usage: scripts/toolchain-image.sh NAME [name]      ("name": only prints)
 # NAME may begin with a registry, as registry.example/team/toolchain: that is asked first. When it does not give the
 # image, a line on stderr says why, and the image is built.
-# Environment: BASE (debian:trixie-slim), DOCKER (docker), DOCKER_DEFAULT_PLATFORM. Run it from the root of
-# the project.
+# Environment: BASE (debian:trixie-slim), DOCKER (docker), DOCKER_DEFAULT_PLATFORM; DEBIAN_MIRROR and
+# DEBIAN_SECURITY_MIRROR (see deps/debian-mirror.sh; empty: the base's). Run it from the root of the project.
 set -eu
 
 DOCKER=${DOCKER:-docker}
 BASE=${BASE:-debian:trixie-slim}
+DEBIAN_MIRROR=${DEBIAN_MIRROR-}
+DEBIAN_SECURITY_MIRROR=${DEBIAN_SECURITY_MIRROR-}
 
-# definition: the stage, the files that it copies, and the image that it begins with, of which platform.
+# definition: the stage, the files that it copies, the image that it begins with, of which platform, and the mirrors,
+# which it keeps.
 definition() {
     sed '/^# --- build/,$d' Dockerfile
     files=$(sed -n '/^# --- build/,$d; s/^COPY \(.*\) [^ ]*$/\1/p' Dockerfile)
     # shellcheck disable=SC2086 # a list
     cat $files
     echo "$BASE${DOCKER_DEFAULT_PLATFORM:+ $DOCKER_DEFAULT_PLATFORM}"
+    [ -z "$DEBIAN_MIRROR" ] || echo "$DEBIAN_MIRROR $DEBIAN_SECURITY_MIRROR"
 }
 
 # has_registry NAME: as the engine decides it.
@@ -38,9 +42,13 @@ is_pulled() {
     return 1
 }
 
+[ -z "$DEBIAN_MIRROR" ] || deps/debian-mirror.sh --check
 definition=$(definition)
 image=$1:$(echo "$definition" | sha256sum | cut -c 1-12)
 if [ "${2-}" != name ] && ! is_here && ! is_pulled; then
-    "$DOCKER" build --build-arg BASE="$BASE" --target toolchain-local --tag "$image" . >&2
+    set --
+    [ -z "$DEBIAN_MIRROR" ] || set -- --build-arg DEBIAN_MIRROR="$DEBIAN_MIRROR" \
+        --build-arg DEBIAN_SECURITY_MIRROR="$DEBIAN_SECURITY_MIRROR"
+    "$DOCKER" build --build-arg BASE="$BASE" "$@" --target toolchain-local --tag "$image" . >&2
 fi
 echo "$image"

@@ -30,6 +30,22 @@ base_is_made_from_the_archive() {
     quietly "$DOCKER" run --rm "$BASE" sh -c 'grep -q ^ID=debian /etc/os-release && apt-get update -qq'
 }
 
+# This machine's own mirror, given as another, is all that apt then knows.
+given_mirror_replaces_those_of_the_base() {
+    # shellcheck disable=SC2016 # lib.sh is sourced from deps/, where it finds itself
+    mirror=$(sh -c 'cd deps && . ./lib.sh && archive_mirrors Debian' | head -n 1)
+    security=$(sh -c 'cd deps && . ./lib.sh && archive_mirrors Debian-Security' | head -n 1)
+    cat >"$scratch/script" <<'SCRIPT'
+echo 'deb http://nowhere.invalid/debian trixie main' >/etc/apt/sources.list.d/base.list
+deps/debian-mirror.sh --install
+apt-get update -qq --error-on=any
+apt-get indextargets --format '$(REPO_URI) $(SUITE)' 'Created-By: Packages' >&2
+SCRIPT
+    quietly "$DOCKER" run --rm --interactive --env DEBIAN_MIRROR="$mirror" --env DEBIAN_SECURITY_MIRROR="$security" \
+        --mount "type=bind,source=$root/deps,target=/deps,readonly" "$BASE" sh -euc "$(cat "$scratch/script")"
+    expect_equal "$(grep -c -e "^${mirror%/}/\{0,1\} " -e "^${security%/}/\{0,1\} " "$scratch/output")" 3
+}
+
 toolchain_is_named_by_what_defines_it() {
     quietly make toolchain-image
     name=$(make -s toolchain-image)
@@ -43,6 +59,8 @@ toolchain_is_named_by_what_defines_it() {
     cp "$root/deps/pins" deps/
     [ "$(BASE=another scripts/toolchain-image.sh "$toolchain_name" name)" != "$name" ] ||
         fail 'the same name for another base'
+    [ "$(DEBIAN_MIRROR=http://a/debian scripts/toolchain-image.sh "$toolchain_name" name)" != "$name" ] ||
+        fail 'the same name for another mirror'
 }
 
 # start_registry: serves one of its own, at $registry.
@@ -298,7 +316,7 @@ development_server_restarts_on_change() {
     wait "$dev" || fail "ended with $?: $(tail -n 20 "$scratch/dev")"
 }
 
-run_tests base_is_made_from_the_archive toolchain_is_named_by_what_defines_it \
+run_tests base_is_made_from_the_archive given_mirror_replaces_those_of_the_base toolchain_is_named_by_what_defines_it \
     toolchain_is_pulled_from_a_registry image_is_built_with_its_tests \
     smoke_fails_when_an_answer_is_another image_is_run_with_make image_is_built_without_a_network image_is_reproducible image_passes_the_integration_tests \
     settings_reach_the_health_check licences_come_with_the_image artifacts_give_the_same_program \
