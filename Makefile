@@ -240,6 +240,10 @@ container-test: ## test the images, and that what must stop their build does (mi
 	@SERIAL=1 $(container) scripts/with-engine.sh \
 	    tests/run.sh $(OUT)/tests/container-log tests/e2e/container.sh tests/e2e/gates.sh
 
+.PHONY: workflow-test
+workflow-test: ## run ci.yml and publish.yml here, with a registry and a GitHub of our own (minutes; wants act)
+	@SERIAL=1 $(container) scripts/with-engine.sh tests/run.sh $(OUT)/tests/workflow-log tests/e2e/workflows.sh
+
 .PHONY: artifacts
 artifacts: ## build the image and write what is published beside it into ARTIFACTS (build/artifacts)
 	@$(container) scripts/docker-artifacts.sh $(IMAGE) "$(ARTIFACTS)"
