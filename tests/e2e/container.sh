@@ -5,6 +5,7 @@
 # Environment: DOCKER (docker).
 set -eu
 . tests/support/check.sh
+. tests/support/servers.sh
 
 root=$PWD
 export BASE=versiond-base:trixie DOCKER="${DOCKER:-docker}"
@@ -63,23 +64,6 @@ toolchain_is_named_by_what_defines_it() {
         fail 'the same name for another mirror'
 }
 
-# start_registry: serves one of its own, at $registry.
-start_registry() {
-    cat >"$scratch/registry.yml" <<REGISTRY
-version: 0.1
-storage: {filesystem: {rootdirectory: $scratch/registry}}
-http: {addr: '127.0.0.1:0'}
-REGISTRY
-    docker-registry serve "$scratch/registry.yml" >"$scratch/registry.log" 2>&1 &
-    server=$!
-    trap 'kill $server 2>/dev/null || :' EXIT
-    until registry=$(grep -o 'listening on 127.0.0.1:[0-9]*' "$scratch/registry.log"); do
-        kill -0 $server || fail "ended: $(cat "$scratch/registry.log")"
-        sleep 0.1
-    done
-    registry=${registry##* }
-}
-
 # expect_built NAME REASON: the image cannot be pulled, which is said in a line, and is built.
 expect_built() {
     make -s toolchain-image TOOLCHAIN_IMAGE="$1" >"$scratch/name" 2>"$scratch/errors" || fail "$(cat "$scratch/errors")"
@@ -94,7 +78,8 @@ expect_built() {
 # What is pulled is small, and shows that it was not built.
 toolchain_is_pulled_from_a_registry() {
     command -v docker-registry >/dev/null || skip 'docker-registry is not installed'
-    start_registry
+    trap stop_servers EXIT
+    start_registry "$scratch"
     name=$registry/team/$toolchain_name
     pushed=$(scripts/toolchain-image.sh "$name" name)
     mkdir "$scratch/context"
@@ -107,8 +92,7 @@ toolchain_is_pulled_from_a_registry() {
     expect_equal "$("$DOCKER" image inspect --format '{{ .Config.Labels.small }}' "$pushed")" yes
     quietly "$DOCKER" image rm "$pushed"
     expect_built "$registry/team/another" 'not found\|unknown'
-    kill $server
-    wait $server || :
+    stop_servers
     expect_built "$name" 'connection refused'
 }
 

@@ -2,29 +2,18 @@
 # scripts/rulesets.sh against a GitHub of our own (tests/support/fake_github.py). Run it from the root of the project.
 set -eu
 . tests/support/check.sh
+. tests/support/servers.sh
 
-unset GH_TOKEN GITHUB_TOKEN GH_REPO DRY_RUN
-export GITHUB_REPOSITORY=some/where GH_ENTERPRISE_TOKEN=any GH_PROMPT_DISABLED=1
+unset DRY_RUN
+export GITHUB_REPOSITORY=some/where
 
-# Serves in $scratch, and has gh ask there and nobody else.
+# Serves in $scratch.
 fake_github() {
     for tool in gh jq openssl python3; do
         command -v "$tool" >/dev/null || skip "$tool is not installed"
     done
-    [ -d .github/rulesets ] || skip 'this tree has no .github/rulesets'
-    export GH_CONFIG_DIR="$scratch/gh" SSL_CERT_FILE="$scratch/cert.pem"
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
-        -addext subjectAltName=DNS:localhost -keyout "$scratch/key.pem" -out "$SSL_CERT_FILE" 2>"$scratch/openssl" ||
-        fail "no certificate: $(cat "$scratch/openssl")"
-    tests/support/fake_github.py "$scratch" some/where &
-    server=$!
-    trap 'kill $server' EXIT
-    while [ ! -f "$scratch/port" ]; do
-        kill -0 "$server" || fail 'GitHub has ended'
-        sleep 0.05
-    done
-    read -r port <"$scratch/port"
-    export GH_HOST="localhost:$port"
+    trap stop_servers EXIT
+    start_github "$scratch" $GITHUB_REPOSITORY
 }
 
 # github PATH FLAG...: asks it about the repository.

@@ -6,21 +6,21 @@
 # Environment: DOCKER (docker).
 set -eu
 . tests/support/check.sh
+. tests/support/servers.sh
 
 root=$PWD
 export BASE=versiond-base:trixie DOCKER="${DOCKER:-docker}"
 unset VERSION COMMIT DESCRIPTION NAME SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH RELEASE MAKEFLAGS MFLAGS MAKELEVEL
-unset GH_TOKEN GITHUB_TOKEN GITHUB_REPOSITORY GITHUB_ACTIONS TOOLCHAIN TOOLCHAIN_IMAGE CDPATH
+unset GITHUB_REPOSITORY GITHUB_ACTIONS TOOLCHAIN TOOLCHAIN_IMAGE CDPATH
 
 # A name with capitals, as GitHub allows and registries do not.
 github_name=Team/Versiond
 architecture=$("$DOCKER" version --format '{{ .Server.Arch }}')
 work=$(mktemp -d)
-pids=
+registry=
 
 finish() {
-    # shellcheck disable=SC2086 # numbers
-    [ -z "$pids" ] || kill $pids
+    stop_servers
     "$DOCKER" image ls --format '{{ .Repository }}:{{ .Tag }}' | grep "^$registry/" | xargs -r "$DOCKER" image rm --force >/dev/null
     rm -rf "$work"
 }
@@ -36,37 +36,6 @@ wait_for() {
         }
         sleep 0.1
     done
-}
-
-# --- what stands in for GitHub ---
-
-start_registry() {
-    port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
-    registry=127.0.0.1:$port
-    repository=$registry/team/versiond
-    cat >"$work/registry.yml" <<YAML
-version: 0.1
-log: {level: error, accesslog: {disabled: true}}
-storage: {filesystem: {rootdirectory: $work/registry}}
-http: {addr: "$registry"}
-YAML
-    docker-registry serve "$work/registry.yml" >"$work/registry.log" 2>&1 &
-    pids="$pids $!"
-    wait_for curl -sfo /dev/null "http://$registry/v2/"
-}
-
-start_github() {
-    mkdir -p "$work/github/artifacts"
-    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost \
-        -addext subjectAltName=DNS:localhost -keyout "$work/github/key.pem" -out "$work/github/cert.pem" 2>/dev/null
-    # The jobs talk to others, too.
-    cat /etc/ssl/certs/ca-certificates.crt "$work/github/cert.pem" >"$work/certificates"
-    tests/support/fake_github.py "$work/github" $github_name >"$work/github.log" 2>&1 &
-    pids="$pids $!"
-    wait_for test -f "$work/github/port"
-    GH_HOST=localhost:$(cat "$work/github/port")
-    export GH_HOST GH_ENTERPRISE_TOKEN=any GH_CONFIG_DIR="$work/gh"
-    export SSL_CERT_FILE="$work/certificates"
 }
 
 # github PATH FLAG...: asks it about the repository.
@@ -244,10 +213,14 @@ act=$(scripts/tools.sh act) || {
 for tool in docker-registry skopeo gh jq curl openssl python3; do
     command -v $tool >/dev/null || { echo "workflows: missing: $tool" >&2; exit 1; }
 done
-registry=
 trap finish EXIT
-start_registry
-start_github
+start_registry "$work"
+repository=$registry/team/versiond
+mkdir "$work/github"
+start_github "$work/github" $github_name
+# The jobs talk to others, too.
+cat /etc/ssl/certs/ca-certificates.crt "$SSL_CERT_FILE" >"$work/certificates"
+SSL_CERT_FILE=$work/certificates
 # What the workflows would pull, or build in a minute.
 "$DOCKER" image inspect "$BASE" >/dev/null 2>&1 || make base-image
 "$DOCKER" tag "$(make -s toolchain-image)" "$(scripts/toolchain-image.sh "$repository-toolchain" name)"
