@@ -299,7 +299,7 @@ release-check: ## say whether TAG may be released
 
 .PHONY: docker-save
 docker-save: ## write IMAGE into ARTIFACTS (image.tar)
-	@"$(DOCKER)" save --output "$(ARTIFACTS)/image.tar" $(IMAGE)
+	@"$(DOCKER)" save --output "$(ARTIFACTS)/image.tar" "$$("$(DOCKER)" image inspect --format '{{ .Id }}' $(IMAGE))"
 
 .PHONY: release-push
 release-push: ## make one image of those in build/release, push it to IMAGE_REPOSITORY, print its digest

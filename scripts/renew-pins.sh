@@ -15,7 +15,7 @@ finish() { rm -rf "$work"; }
 
 # changes: "NAME VERSION" of each pin that is new.
 changes() {
-    git diff --unified=0 -- deps/pins | sed -n 's/^+\([A-Za-z][^ ]*\)  *\([^ ]*\)  *\([^ ]*\) .*/\1 \3/p'
+    git diff --unified=0 HEAD -- deps/pins | sed -n 's/^+\([A-Za-z][^ ]*\)  *\([^ ]*\)  *\([^ ]*\) .*/\1 \3/p'
 }
 
 # push BRANCH: to where the clone came from; the password is gh's.

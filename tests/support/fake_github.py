@@ -198,6 +198,31 @@ def delete_release(repo, number, request):
     return 204, None
 
 
+# --- pull requests, and runs of workflows that were asked for ---
+
+
+@route("GET", "/pulls")
+def pulls(repo, request):
+    head = request.query.get("head", "").partition(":")[2]
+    return 200, request.page(pull for pull in repo.table("pulls").values() if head in ("", pull["head"]))
+
+
+@route("POST", "/pulls")
+def create_pull(repo, request):
+    return 201, repo.add("pulls", {"state": "open", "html_url": request.url, **request.json()})
+
+
+@route("POST", "/actions/workflows/([^/]+)/dispatches")
+def dispatch(repo, workflow, request):
+    repo.add("runs", {"path": workflow, "head_branch": request.json()["ref"]})
+    return 204, None
+
+
+@route("GET", "/actions/workflows/([^/]+)/runs")
+def runs(repo, workflow, request):
+    return 200, {"workflow_runs": [run for run in repo.table("runs").values() if run["path"] == workflow]}
+
+
 # --- the server ---
 
 

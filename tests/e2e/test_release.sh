@@ -1,0 +1,343 @@
+#!/bin/sh
+# The scripts of a release: what tag is one, what it is called, what it takes with it, and that nothing published is
+# replaced. The registry and GitHub are our own (tests/support/servers.sh). Run it from the root of the project.
+set -eu
+. tests/support/check.sh
+. tests/support/servers.sh
+
+root=$PWD
+unset NAME VERSION COMMIT DESCRIPTION SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH RELEASE MAKEFLAGS MFLAGS MAKELEVEL
+unset MAIN IMAGE_REPOSITORY DIGEST GITHUB_SHA BUMP PRE GITHUB_REPOSITORY
+export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+
+needs() {
+    for tool; do
+        command -v "$tool" >/dev/null || skip "$tool is not installed"
+    done
+}
+
+# history: makes a clone in $scratch with the scripts, a branch main, and origin/main one commit behind it.
+history() {
+    needs git
+    mkdir "$scratch/clone"
+    cd "$scratch/clone"
+    git init --quiet --initial-branch=main
+    cp -R "$root/scripts" "$root/deps" .
+    git add .
+    git commit --quiet --message 'first: all of it'
+    git update-ref refs/remotes/origin/main HEAD
+}
+
+# commit MESSAGE...: an empty one.
+commit() {
+    git commit --quiet --allow-empty --message "$1" ${2:+--message "$2"}
+    git update-ref refs/remotes/origin/main HEAD
+}
+
+# expect_refused REASON COMMAND...
+expect_refused() {
+    reason=$1
+    shift
+    ! ("$@") >"$scratch/said" 2>&1 || fail "passed: $*: $(cat "$scratch/said")"
+    grep -qF -- "$reason" "$scratch/said" || fail "$*: said: $(cat "$scratch/said")"
+}
+
+tag_names_a_version() {
+    history
+    for tag in version1.2.3 Version0.0.0 version10.20.30-rc.1 version1.0.0-alpha-b.0x; do
+        git tag $tag
+        expect_equal "$(scripts/release/check.sh $tag)" "version=${tag#?ersion}
+commit=$(git rev-parse HEAD)
+epoch=$(git log -1 --format=%ct)
+prerelease=$(case $tag in *-*) echo true ;; *) echo false ;; esac)"
+        git tag --delete $tag >/dev/null
+    done
+    for tag in version1.2 version1.2.3.4 v1.2.3 1.2.3 version01.2.3 version1.2.3+build version1.2.3-01 VERSION1.2.3 \
+        versionversion1.2.3 version version1.2.3- "version1.2.3-$(printf %0130d 1 | tr 0 a)"; do
+        git tag "$tag"
+        expect_refused "release: tag: '$tag' is not version1.2.3 or Version1.2.3" scripts/release/check.sh "$tag"
+    done
+    # shellcheck disable=SC2016 # as it stands
+    expect_refused "release: tag: 'version\$(touch x)' is not" scripts/release/check.sh 'version$(touch x)'
+    [ ! -e x ] || fail 'a tag was run'
+}
+
+only_what_is_on_main_is_released() {
+    history
+    git tag version1.0.0
+    scripts/release/check.sh version1.0.0 >/dev/null
+    git checkout --quiet -b aside
+    git commit --quiet --allow-empty --message 'aside: not merged'
+    git tag version1.1.0
+    expect_refused "of version1.1.0 is not on origin/main" scripts/release/check.sh version1.1.0
+    MAIN=aside scripts/release/check.sh version1.1.0 >/dev/null
+    expect_refused 'this clone has no branch origin/trunk' env MAIN=origin/trunk scripts/release/check.sh version1.1.0
+    expect_refused 'there is no tag version9.9.9' scripts/release/check.sh version9.9.9
+    expect_refused 'version1.0.0 has been moved' env GITHUB_SHA="$(git rev-parse HEAD)" scripts/release/check.sh version1.0.0
+    git tag Version1.0.0 origin/main
+    expect_refused '1.0.0 has the tag Version1.0.0 already' scripts/release/check.sh version1.0.0
+}
+
+# names VERSION TAG...: those that the release takes where the registry has the tags.
+names() {
+    version=$1
+    shift
+    printf '%s\n' "$@" | scripts/release/floating-tags.sh "$version" | paste -sd ' ' -
+}
+
+newest_release_has_the_short_names() {
+    expect_equal "$(names 1.2.3)" '1.2.3 1.2 1 latest'
+    expect_equal "$(names 1.2.3 latest 1 1.2 1.2.2 1.1.9 0.9.0)" '1.2.3 1.2 1 latest'
+    expect_equal "$(names 1.2.3 1.2.4)" 1.2.3
+    expect_equal "$(names 1.2.3 1.2.10 1.2.3)" 1.2.3
+    expect_equal "$(names 1.2.11 1.2.10 1.2.9)" '1.2.11 1.2 1 latest'
+    expect_equal "$(names 1.2.3 1.3.0)" '1.2.3 1.2'
+    expect_equal "$(names 1.2.3 2.0.0)" '1.2.3 1.2 1'
+    expect_equal "$(names 1.2.3 10.0.0 12.0.0 1.20.0)" '1.2.3 1.2'
+    expect_equal "$(names 1.2.3 1.2.3)" '1.2.3 1.2 1 latest'
+    # No pre-release holds a name, nor what is no release at all.
+    expect_equal "$(names 1.2.3 1.3.0-rc.1 2.0.0-alpha sha256-abc.sig 1.2.3.4)" '1.2.3 1.2 1 latest'
+    expect_equal "$(names 1.3.0-rc.1 1.2.3)" 1.3.0-rc.1
+    expect_refused "VERSION: '1.2' is not" scripts/release/floating-tags.sh 1.2
+}
+
+next_version_is_what_the_commits_ask_for() {
+    history
+    expect_equal "$(scripts/release/next-version.sh)" 0.1.0
+    expect_equal "$(PRE=rc scripts/release/next-version.sh)" 0.1.0-rc.1
+    git tag version1.2.3
+    commit 'a: one'
+    expect_equal "$(scripts/release/next-version.sh)" 1.2.4
+    commit 'b: two' 'Bump: minor'
+    commit 'c: three'
+    expect_equal "$(scripts/release/next-version.sh)" 1.3.0
+    git tag version1.3.0-rc.9
+    git tag version1.3.0-rc.10
+    expect_equal "$(scripts/release/next-version.sh)" 1.3.0
+    expect_equal "$(PRE=rc scripts/release/next-version.sh)" 1.3.0-rc.11
+    commit 'd: four' 'Bump: major'
+    commit 'e: five' 'Bump: minor'
+    expect_equal "$(scripts/release/next-version.sh)" 2.0.0
+    expect_equal "$(BUMP="patch" scripts/release/next-version.sh)" 1.2.4
+    expect_refused "BUMP: 'huge' is not major, minor or patch" env BUMP=huge scripts/release/next-version.sh
+    expect_refused "PRE: 'rc.1' is not" env PRE=rc.1 scripts/release/next-version.sh
+}
+
+notes_have_the_commits_since_the_last_release() {
+    history
+    expect_equal "$(scripts/release/notes.sh)" "## Changes
+
+### first
+
+- all of it ($(git log -1 --format=%h))"
+    git tag version1.0.0
+    commit 'server: answers <b>faster</b>'
+    commit 'No area here: none'
+    git tag version1.1.0-rc.1
+    commit 'deps: newer'
+    commit 'server: answers'
+    git tag version1.1.0
+    expect_equal "$(scripts/release/notes.sh version1.1.0 | sed 's/ ([0-9a-f]*)$//')" '## Changes since 1.0.0
+
+### deps
+
+- newer
+
+### other
+
+- No area here: none
+
+### server
+
+- answers
+- answers &lt;b>faster&lt;/b>'
+    expect_equal "$(scripts/release/notes.sh version1.1.0-rc.1 | head -n 1)" '## Changes since 1.0.0'
+    git tag version1.1.1-rc.1
+    expect_equal "$(scripts/release/notes.sh version1.1.1-rc.1 | head -n 1)" '## Changes since 1.1.0'
+    expect_equal "$(IMAGE_REPOSITORY=ghcr.io/a/b DIGEST=sha256:12 GITHUB_REPOSITORY=a/b scripts/release/notes.sh version1.1.0 |
+        grep -E '^(docker|gh) ')" 'docker run -p 5000:5000 ghcr.io/a/b:1.1.0
+gh attestation verify oci://ghcr.io/a/b@sha256:12 --repo a/b'
+}
+
+# archive ARCHITECTURE TEXT: an image as `docker save` writes it, of one file; when it was made differs each time.
+archive() {
+    folder=$scratch/builds/linux-$1
+    mkdir -p "$folder" "$scratch/layer"
+    echo "$2" >"$scratch/layer/versiond"
+    (cd "$scratch/layer" && tar --mtime=@0 --owner=0 --group=0 -cf "$folder/layer.tar" versiond)
+    jq -n --arg architecture "$1" --arg now "$(date -u +%FT%T.%NZ)" --arg layer "sha256:$(sha256sum <"$folder/layer.tar" | cut -d ' ' -f 1)" \
+        '{architecture: $architecture, os: "linux", created: $now, container: $now, docker_version: "1",
+          config: {Entrypoint: ["/versiond"], Healthcheck: {Test: ["CMD", "/versiond", "--healthcheck"]},
+            Labels: {"org.opencontainers.image.created": "2026-01-02T03:04:05Z"}},
+          history: [{created: $now, created_by: "COPY"}], rootfs: {type: "layers", diff_ids: [$layer]}}' >"$folder/config.json"
+    echo '[{"Config":"config.json","RepoTags":["versiond:latest"],"Layers":["layer.tar"]}]' >"$folder/manifest.json"
+    (cd "$folder" && tar -cf image.tar config.json manifest.json layer.tar)
+}
+
+# blob DIGEST: of the layout.
+blob() { cat "$scratch/layout/blobs/sha256/${1#sha256:}"; }
+
+image_of_all_platforms_is_made() {
+    needs skopeo jq
+    archive amd64 one
+    archive arm64 two
+    digest=$(scripts/release/layout.sh "$scratch/layout" "$scratch/builds")
+    blob "$digest" >"$scratch/index"
+    expect_equal "$(jq -r '.manifests[].platform | "\(.os)/\(.architecture)"' "$scratch/index")" 'linux/amd64
+linux/arm64'
+    expect_equal "$(jq -r '.annotations[]' "$scratch/index")" '2026-01-02T03:04:05Z'
+    for manifest in $(jq -r '.manifests[].digest' "$scratch/index"); do
+        expect_equal "$(blob "$manifest" | sha256sum | cut -d ' ' -f 1)" "${manifest#sha256:}"
+        blob "$(blob "$manifest" | jq -r .config.digest)" >"$scratch/config"
+        expect_equal "$(jq -c '[.config.Healthcheck.Test[2], .created, .history[].created, .container, .docker_version]' "$scratch/config")" \
+            '["--healthcheck","2026-01-02T03:04:05Z","2026-01-02T03:04:05Z",null,null]'
+        expect_equal "$(blob "$(blob "$manifest" | jq -r '.layers[].digest')" | gunzip | sha256sum | cut -d ' ' -f 1)" \
+            "$(jq -r '.rootfs.diff_ids[] | ltrimstr("sha256:")' "$scratch/config")"
+    done
+    # The same build at another time is the same image.
+    archive amd64 one
+    expect_equal "$(scripts/release/layout.sh "$scratch/again" "$scratch/builds")" "$digest"
+    archive amd64 three
+    [ "$(scripts/release/layout.sh "$scratch/other" "$scratch/builds")" != "$digest" ] || fail 'the same digest for another image'
+}
+
+image_of_another_platform_is_refused() {
+    needs skopeo jq
+    archive amd64 one
+    mv "$scratch/builds/linux-amd64" "$scratch/builds/linux-arm64"
+    expect_refused 'image.tar: an image for linux-amd64, not linux-arm64' \
+        scripts/release/layout.sh "$scratch/layout" "$scratch/builds"
+    expect_refused 'no folder of a platform' scripts/release/layout.sh "$scratch/layout" "$scratch/layer"
+}
+
+# publish VERSION TEXT: an image of its own.
+publish() {
+    archive amd64 "$2"
+    rm -rf "$scratch/layout"
+    scripts/release/layout.sh "$scratch/layout" "$scratch/builds" >"$scratch/digest"
+    scripts/release/push.sh "$scratch/layout" "$registry/team/versiond" "$1" >"$scratch/pushed"
+    expect_equal "$(cat "$scratch/pushed")" "$(cat "$scratch/digest")"
+    scripts/release/tag.sh "$registry/team/versiond" "$(cat "$scratch/digest")" "$1" | sed 's/.*versiond:\([^ ]*\) is .*/\1/' | paste -sd ' ' -
+}
+
+images_are_published_once() {
+    needs skopeo jq docker-registry
+    trap stop_servers EXIT
+    start_registry "$scratch"
+    expect_equal "$(publish 1.2.3 a)" '1.2.3 1.2 1 latest'
+    first=$(cat "$scratch/digest")
+    expect_equal "$(publish 2.0.0-rc.1 b)" 2.0.0-rc.1
+    expect_equal "$(publish 2.0.0 c)" '2.0.0 2.0 2 latest'
+    latest=$(cat "$scratch/digest")
+    expect_equal "$(publish 1.2.4 d)" '1.2.4 1.2 1'
+    for name in 1.2.3 latest; do
+        skopeo inspect --raw --tls-verify=false "docker://$registry/team/versiond:$name" | sha256sum | cut -d ' ' -f 1
+    done >"$scratch/named"
+    expect_equal "$(cat "$scratch/named")" "${first#sha256:}
+${latest#sha256:}"
+    # The same again changes nothing; another under that version is refused before it is pushed.
+    expect_equal "$(publish 2.0.0 c)" '2.0.0 2.0 2 latest'
+    expect_refused "2.0.0 is published already: $registry/team/versiond@$latest" publish 2.0.0 another
+    ! skopeo inspect --raw --tls-verify=false "docker://$registry/team/versiond@$(cat "$scratch/digest")" >"$scratch/raw" 2>&1 ||
+        fail 'it was pushed all the same'
+    expect_refused "2.0.0 is published already" scripts/release/tag.sh "$registry/team/versiond" "$first" 2.0.0
+    stop_servers
+    expect_refused "cannot ask $registry/team/versiond for 2.0.0" publish 2.0.0 c
+}
+
+published_version_is_not_released_again() {
+    needs skopeo jq docker-registry
+    trap stop_servers EXIT
+    start_registry "$scratch"
+    publish 1.2.3 a >"$scratch/names"
+    history
+    git tag version1.2.3
+    git tag version1.2.4
+    expect_refused '1.2.3 is published already' env IMAGE_REPOSITORY="$registry/team/versiond" scripts/release/check.sh version1.2.3
+    IMAGE_REPOSITORY=$registry/team/versiond scripts/release/check.sh version1.2.4 >"$scratch/said"
+}
+
+# check_run COMMIT CONCLUSION [FIELD]...
+check_run() {
+    commit=$1 conclusion=$2
+    shift 2
+    gh api repos/some/where/check-runs --method POST -f name=ci -f head_sha="$commit" -f conclusion="$conclusion" "$@" --silent
+}
+
+only_what_is_green_is_released() {
+    needs gh jq openssl python3
+    trap stop_servers EXIT
+    start_github "$scratch" some/where
+    export GH_REPO=some/where CI_POLL=0 CI_WAIT=0
+    green=$(printf %040d 1) red=$(printf %040d 2) none=$(printf %040d 3) running=$(printf %040d 4) forged=$(printf %040d 5)
+    check_run "$green" success
+    scripts/release/green.sh "$green" 2>"$scratch/said"
+    check_run "$red" success
+    check_run "$red" failure
+    expect_refused 'is not green: ci says failure' scripts/release/green.sh "$red"
+    expect_refused 'is not green: ci has not run for it' scripts/release/green.sh "$none"
+    check_run "$running" success -f status=in_progress
+    expect_refused 'is not green: ci says running' scripts/release/green.sh "$running"
+    # Only what the workflows found counts.
+    gh api repos/some/where/check-runs --method POST --silent --input - <<JSON
+{"name": "ci", "head_sha": "$forged", "conclusion": "success", "app": {"slug": "somebody"}}
+JSON
+    expect_refused 'ci has not run for it' scripts/release/green.sh "$forged"
+    expect_refused 'cannot ask for the checks' env GH_REPO=no/where scripts/release/green.sh "$green"
+    # It waits for what is not completed yet.
+    (
+        until grep -q "commits/$none" "$scratch/requests"; do sleep 0.05; done
+        check_run "$none" success
+    ) &
+    CI_POLL=1 CI_WAIT=60 scripts/release/green.sh "$none" 2>"$scratch/said"
+    wait $!
+}
+
+pins_are_renewed_by_pull_request() {
+    needs git gh jq openssl python3
+    trap stop_servers EXIT
+    start_github "$scratch" some/where
+    export GH_REPO=some/where
+    history
+    git init --quiet --bare "$scratch/origin"
+    git remote add origin "$scratch/origin"
+    expect_equal "$(scripts/renew-pins.sh 2>&1)" 'renew-pins: nothing to renew'
+    sed -i 's/^cJSON  *[^ ]*/cJSON 9.9.9/' deps/pins
+    scripts/renew-pins.sh >"$scratch/said" 2>&1 || fail "$(cat "$scratch/said")"
+    branch=$(git -C "$scratch/origin" branch --format '%(refname:short)')
+    expect_equal "$(git -C "$scratch/origin" show --format=%s --name-only "$branch")" 'deps: renew the pins
+
+deps/pins'
+    expect_equal "$(gh api 'repos/some/where/pulls?state=all' --jq '.[] | "\(.head) \(.base) \(.body | contains("- cJSON"))"')" "$branch main true"
+    expect_equal "$(gh api repos/some/where/actions/workflows/ci.yml/runs --jq '.workflow_runs[].head_branch')" "$branch"
+    # Nobody is asked twice.
+    git reset --quiet --soft HEAD^
+    expect_equal "$(scripts/renew-pins.sh 2>&1)" "renew-pins: there is a pull request of $branch already, open or closed"
+}
+
+# prepare VARIABLE=VALUE...
+prepare() {
+    : >"$scratch/env"
+    env REGISTRY=ghcr.io GITHUB_REPOSITORY=Team/Versiond GITHUB_SERVER_URL=https://github.com GITHUB_RUN_ID=7 \
+        GITHUB_ENV="$scratch/env" REGISTRY_TOKEN= "$@" scripts/workflow-prepare.sh
+}
+
+names_of_images_are_derived() {
+    prepare >"$scratch/said"
+    expect_equal "$(cat "$scratch/env")" 'IMAGE_REPOSITORY=ghcr.io/team/versiond
+TOOLCHAIN_IMAGE=ghcr.io/team/versiond-toolchain
+SOURCE_URL=https://github.com/Team/Versiond
+BUILD_URL=https://github.com/Team/Versiond/actions/runs/7'
+    prepare REGISTRY=registry.example:5000/apps >"$scratch/said"
+    expect_equal "$(head -n 1 "$scratch/env")" 'IMAGE_REPOSITORY=registry.example:5000/apps/team/versiond'
+    expect_refused "REGISTRY: 'Ghcr.io' is not a registry" prepare REGISTRY=Ghcr.io
+    expect_refused "GITHUB_REPOSITORY: 'team' is not" prepare GITHUB_REPOSITORY=team
+    expect_refused 'REGISTRY: ' prepare REGISTRY='ghcr.io
+PATH=/tmp'
+    expect_equal "$(cat "$scratch/env")" ''
+}
+
+run_tests tag_names_a_version only_what_is_on_main_is_released newest_release_has_the_short_names \
+    next_version_is_what_the_commits_ask_for notes_have_the_commits_since_the_last_release image_of_all_platforms_is_made \
+    image_of_another_platform_is_refused images_are_published_once published_version_is_not_released_again \
+    only_what_is_green_is_released pins_are_renewed_by_pull_request names_of_images_are_derived
