@@ -10,7 +10,7 @@ sbom=$1
 program=$2
 passed=0 failed=0 skipped=0
 output=$(mktemp)
-trap 'rm -f "$output"' EXIT
+trap 'rm -f "$output" "$output.wrong"' EXIT
 trap 'exit 130' INT TERM
 
 # step NAME COMMAND...: runs a check and says how it went. One that ends with 77 and a line "skipped: WHY" has not run.
@@ -100,6 +100,23 @@ check_rulesets() {
     check_schema .github/rulesets '*.json' --schemafile "$tool"
 }
 
+# Prints where README and the like speak of a workflow or a registry that there is not.
+wrong_names() {
+    grep -ohE '[a-z]+\.yml' "$@" | sort -u | while read -r workflow; do
+        [ -f ".github/workflows/$workflow" ] || [ -f ".github/$workflow" ] || echo "a page names $workflow, which is not in .github"
+    done
+    # shellcheck disable=SC2086 # a list
+    registry=$(sed -n "s/.*vars\.REGISTRY || '\([^']*\)'.*/\1/p" $files | sort -u)
+    grep -noE '[a-z0-9.-]+/OWNER/REPO[:@]' "$@" | grep -vE ":$registry/OWNER/REPO[:@]" || test $? = 1
+}
+
+check_pages() {
+    find_files .github/workflows '*.y*ml' || return
+    wrong_names README.md SECURITY.md CONTRIBUTING.md docs/delivery.md >"$output.wrong"
+    cat "$output.wrong"
+    [ ! -s "$output.wrong" ]
+}
+
 step actionlint lint_workflows
 step zizmor lint_security
 step yamllint lint_yaml
@@ -108,6 +125,7 @@ step 'schema of workflows' check_schema .github/workflows '*.y*ml' --builtin-sch
     step 'schema of actions' check_schema .github/actions 'action.y*ml' --builtin-schema vendor.github-actions
 step 'schema of dependabot.yml' check_schema .github dependabot.yml --builtin-schema vendor.dependabot
 step 'schema of rulesets' check_rulesets
+step 'pages and workflows' check_pages
 step SBOM scripts/check-sbom.sh "$sbom" "$program"
 echo "lint: $passed without finding, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

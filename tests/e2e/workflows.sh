@@ -196,7 +196,7 @@ image_with_another_version_is_refused() {
     commit 'image: another version'
     check_run success
     tag version0.4.0
-    expect_refused 'smoke: fields of GET /version' publish.yml refs/tags/version0.4.0
+    expect_refused 'smoke: body of GET /version' publish.yml refs/tags/version0.4.0
     said '"version":"9.9.9"'
 }
 
