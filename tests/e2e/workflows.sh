@@ -182,7 +182,7 @@ broken_unit_test_is_refused() {
     commit 'handlers: broken'
     expect_refused 'test_handlers.c' ci.yml refs/heads/main
     said 'test_handlers: exit status'
-    said 'the jobs ended with: failure'
+    said 'ci: the jobs ended with: '
     check_run failure
     tag version0.3.0
     expect_refused 'is not green: ci says failure' publish.yml refs/tags/version0.3.0
