@@ -20,7 +20,7 @@ definition() {
     files=$(sed -n '/^# --- build/,$d; s/^COPY \(.*\) [^ ]*$/\1/p' Dockerfile)
     # shellcheck disable=SC2086 # a list
     cat $files
-    echo "$BASE${DOCKER_DEFAULT_PLATFORM:+ $DOCKER_DEFAULT_PLATFORM}"
+    echo "$BASE ${DOCKER_DEFAULT_PLATFORM:-$(uname -m)}"
     [ -z "$DEBIAN_MIRROR" ] || echo "$DEBIAN_MIRROR $DEBIAN_SECURITY_MIRROR"
 }
 
