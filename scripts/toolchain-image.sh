@@ -1,7 +1,8 @@
 #!/bin/sh
 # Pulls or builds the toolchain image, unless it is there, and prints its name: NAME:HASH, the hash being of
 # all that defines it.
-# Usage: scripts/toolchain-image.sh NAME [name]      ("name": only prints)
+# Usage: scripts/toolchain-image.sh NAME [name|anew]
+# name: only prints; anew: builds it whatever is there, with what the archive has today.
 # NAME may begin with a registry, as registry.example/team/toolchain: that is asked first. When it does not give the
 # image, a line on stderr says why, and the image is built.
 # Environment: BASE (debian:trixie-slim), DOCKER (docker), DOCKER_DEFAULT_PLATFORM; DEBIAN_MIRROR and
@@ -42,13 +43,19 @@ is_pulled() {
     return 1
 }
 
+# build FLAG...
+build() {
+    [ -z "$DEBIAN_MIRROR" ] || set -- "$@" --build-arg DEBIAN_MIRROR="$DEBIAN_MIRROR" \
+        --build-arg DEBIAN_SECURITY_MIRROR="$DEBIAN_SECURITY_MIRROR"
+    "$DOCKER" build --build-arg BASE="$BASE" "$@" --target toolchain-local --tag "$image" . >&2
+}
+
 [ -z "$DEBIAN_MIRROR" ] || deps/debian-mirror.sh --check
 definition=$(definition)
 image=$1:$(echo "$definition" | sha256sum | cut -c 1-12)
-if [ "${2-}" != name ] && ! is_here && ! is_pulled; then
-    set --
-    [ -z "$DEBIAN_MIRROR" ] || set -- --build-arg DEBIAN_MIRROR="$DEBIAN_MIRROR" \
-        --build-arg DEBIAN_SECURITY_MIRROR="$DEBIAN_SECURITY_MIRROR"
-    "$DOCKER" build --build-arg BASE="$BASE" "$@" --target toolchain-local --tag "$image" . >&2
-fi
+case ${2-} in
+name) ;;
+anew) build --no-cache ;;
+*) is_here || is_pulled || build ;;
+esac
 echo "$image"
