@@ -46,12 +46,12 @@ tls() {
 }
 
 # published_digest REPOSITORY VERSION: prints the digest of what has that tag; nothing when nothing has. Dies when the
-# registry cannot be asked.
+# registry cannot be asked. "denied" is how GitHub's says that there is no such repository yet, before the first release;
+# to whom it denies what is there, it denies the release, too.
 published_digest() {
     if skopeo inspect --raw --tls-verify="$(tls "$1")" "docker://$1:$2" >"$work/manifest" 2>"$work/why"; then
         echo "sha256:$(sha256_of "$work/manifest")"
-    elif ! grep -qE 'manifest unknown|name unknown' "$work/why"; then
-        # A registry that does not tell strangers what is there says "denied"; who is logged in gets an answer.
+    elif ! grep -qE 'manifest unknown|name unknown|denied|403 \(Forbidden\)' "$work/why"; then
         die "cannot ask $1 for $2: $(tail -n 1 "$work/why")"
     fi
 }

@@ -257,6 +257,22 @@ published_version_is_not_released_again() {
     IMAGE_REPOSITORY=$registry/team/versiond scripts/release/check.sh version1.2.4 >"$scratch/said"
 }
 
+# What GitHub's registry says of a repository that is not there yet, and what one says that is out of order.
+registry_without_the_repository_yet_has_nothing() {
+    history
+    git tag version1.2.3
+    mkdir "$scratch/bin"
+    printf '#!/bin/sh\necho "$SAYS" >&2\nexit 1\n' >"$scratch/bin/skopeo"
+    chmod +x "$scratch/bin/skopeo"
+    export PATH="$scratch/bin:$PATH" IMAGE_REPOSITORY=ghcr.io/team/versiond
+    for says in 'requested access to the resource is denied' \
+        'Requesting bearer token: invalid status code from registry 403 (Forbidden)' 'manifest unknown' 'name unknown'; do
+        SAYS=$says scripts/release/check.sh version1.2.3 >"$scratch/said"
+    done
+    expect_refused 'cannot ask ghcr.io/team/versiond for 1.2.3: received unexpected HTTP status: 503' \
+        env SAYS='received unexpected HTTP status: 503' scripts/release/check.sh version1.2.3
+}
+
 # check_run COMMIT CONCLUSION [FIELD]...
 check_run() {
     commit=$1 conclusion=$2
@@ -340,4 +356,5 @@ PATH=/tmp'
 run_tests tag_names_a_version only_what_is_on_main_is_released newest_release_has_the_short_names \
     next_version_is_what_the_commits_ask_for notes_have_the_commits_since_the_last_release image_of_all_platforms_is_made \
     image_of_another_platform_is_refused images_are_published_once published_version_is_not_released_again \
+    registry_without_the_repository_yet_has_nothing \
     only_what_is_green_is_released pins_are_renewed_by_pull_request names_of_images_are_derived
