@@ -262,6 +262,7 @@ registry_without_the_repository_yet_has_nothing() {
     history
     git tag version1.2.3
     mkdir "$scratch/bin"
+    # shellcheck disable=SC2016 # of the script
     printf '#!/bin/sh\necho "$SAYS" >&2\nexit 1\n' >"$scratch/bin/skopeo"
     chmod +x "$scratch/bin/skopeo"
     export PATH="$scratch/bin:$PATH" IMAGE_REPOSITORY=ghcr.io/team/versiond

@@ -38,18 +38,22 @@ expect_written() { expect_equal "$(grep -v '^GET ' "$scratch/requests")" "$1"; }
 rulesets_are_created_then_updated() {
     fake_github
     expect_equal "$(scripts/rulesets.sh)" 'rulesets: main: created
+rulesets: releases: created
 rulesets: tags: created'
-    expect_applied .github/rulesets/main.json .github/rulesets/tags.json
+    expect_applied .github/rulesets/*.json
 
     github rulesets/1 --silent --method PUT -f enforcement=disabled
     expect_equal "$(scripts/rulesets.sh)" 'rulesets: main: updated
+rulesets: releases: updated
 rulesets: tags: updated'
-    expect_applied .github/rulesets/main.json .github/rulesets/tags.json
+    expect_applied .github/rulesets/*.json
     expect_written 'POST /repos/some/where/rulesets 201
+POST /repos/some/where/rulesets 201
 POST /repos/some/where/rulesets 201
 PUT /repos/some/where/rulesets/1 200
 PUT /repos/some/where/rulesets/1 200
-PUT /repos/some/where/rulesets/2 200'
+PUT /repos/some/where/rulesets/2 200
+PUT /repos/some/where/rulesets/3 200'
 }
 
 other_rulesets_are_left_alone() {
@@ -63,6 +67,7 @@ other_rulesets_are_left_alone() {
 dry_run_writes_nothing() {
     fake_github
     expect_equal "$(DRY_RUN=1 scripts/rulesets.sh)" 'rulesets: main: would be created
+rulesets: releases: would be created
 rulesets: tags: would be created'
     expect_written ''
 }
