@@ -96,6 +96,9 @@ act() {
 
 said() { grep -qF -- "$1" "$work/output" || fail "did not say '$1': $(tail -n 60 "$work/output")"; }
 
+# durations: prints how long the steps took, for those who read the log.
+durations() { grep -oE '^\[[^]]*\].*Success - Main [A-Z].*\[[0-9.ms]+s\]' "$work/output" | sed 's/  *✅  Success - Main / /'; }
+
 # expect_refused REASON FILE REF: the workflow fails and says REASON, and nothing is published by it.
 expect_refused() {
     local reason=$1 before after
@@ -121,6 +124,7 @@ published() {
 
 ci_is_green() {
     act ci.yml refs/heads/main || fail "$(tail -n 80 "$work/output")"
+    durations
     said '0 failed'
     said '| 100 % | 100 % |'
     expect_equal "$(cd "$work/github/artifacts" && echo *)" 'artifacts.zip coverage.zip tests.zip'
@@ -130,6 +134,7 @@ ci_is_green() {
 tag_becomes_a_release() {
     tag version0.1.0
     act publish.yml refs/tags/version0.1.0 || fail "$(tail -n 80 "$work/output")"
+    durations
     "$DOCKER" pull --quiet "$repository:0.1.0" >/dev/null
     container=$("$DOCKER" run --detach --read-only --cap-drop ALL --publish 127.0.0.1::5000 "$repository:0.1.0")
     wait_for curl -sfo "$work/version" "http://$("$DOCKER" port "$container" 5000/tcp | head -n 1)/version"
