@@ -244,6 +244,10 @@ container-test: ## test the images, and that what must stop their build does (mi
 workflow-test: ## run ci.yml and publish.yml here, with a registry and a GitHub of our own (minutes; wants act)
 	@SERIAL=1 $(container) scripts/with-engine.sh tests/run.sh $(OUT)/tests/workflow-log tests/e2e/workflows.sh
 
+.PHONY: delivery-test
+delivery-test: ## test the scripts of a release, with a registry and a GitHub of our own, and skip none
+	@NO_SKIP=1 tests/run.sh $(OUT)/tests/delivery-log tests/e2e/release.sh tests/e2e/rulesets.sh
+
 .PHONY: artifacts
 artifacts: ## build the image and write what is published beside it into ARTIFACTS (build/artifacts)
 	@$(container) scripts/docker-artifacts.sh $(IMAGE) "$(ARTIFACTS)"
@@ -287,7 +291,7 @@ next-version: ## print the version that a release of HEAD should have (BUMP=mino
 	@scripts/release/next-version.sh
 
 .PHONY: release-notes
-release-notes: ## print the notes of a release of HEAD, or of TAG
+release-notes: ## print the notes of a release of HEAD (PRE=rc: a pre-release), or of TAG
 	@scripts/release/notes.sh "$$TAG"
 
 .PHONY: release-check

@@ -1,14 +1,13 @@
 #!/bin/sh
 # Opens a pull request with what has changed in deps/pins, unless there is or was one for just that, and has it judged.
 # Usage: scripts/renew-pins.sh      (after deps/update.sh)
-# Environment: GH_REPO and GH_TOKEN, as gh takes them; BASE_BRANCH (main).
+# Environment: GH_REPO and GH_TOKEN, as gh takes them.
 # Exit status: 0; 1 with a line that says what went wrong. Run it from the root of the project.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=../deps/lib.sh
 . "$(dirname "$0")/../deps/lib.sh"
 
 self=renew-pins
-base=${BASE_BRANCH:-main}
 work=
 
 finish() { rm -rf "$work"; }
@@ -24,6 +23,7 @@ push() {
 }
 
 open() {
+    base=$(gh api 'repos/{owner}/{repo}' --jq .default_branch)
     jq -n --arg head "$branch" --arg base "$base" --arg title "deps: renew the pins" --rawfile changes "$work/changes" \
         '{head: $head, base: $base, title: $title,
           body: ("The archive has newer versions:\n\n" + ($changes | split("\n") | map(select(. != "") | "- " + .) | join("\n"))

@@ -57,7 +57,7 @@ cpe_of() {
 
 libraries() {
     program_pins | while read -r name version debian sha256 tarball upstream licence; do
-        component "$name" "$version" "${tarball%%_*}@$debian" "arch=source&distro=$(pinned_suite)" "$(cpe_of "$name")" \
+        component "$name" "$version" "${tarball%%_*}@$debian" "arch=source&distro=debian-$(pinned_suite)" "$(cpe_of "$name")" \
             "$licence" "$sha256" "$upstream"
     done
 }
@@ -72,7 +72,7 @@ linked_component() {
     gcc-*) set -- "$1" libgcc gnu:gcc 'GPL-3.0-or-later WITH GCC-exception-3.1' ;;
     *) die "$1 is of $source, whose licence is not known here: musl, glibc and gcc-NUMBER are" ;;
     esac
-    component "$2" "$(upstream_of "$source_version")" "$package@$version" "arch=$architecture&distro=$codename" "$3" \
+    component "$2" "$(upstream_of "$source_version")" "$package@$version" "arch=$architecture&distro=debian-$codename" "$3" \
         "$4" "$(sha256_of "$1")" ''
 }
 

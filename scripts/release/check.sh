@@ -2,8 +2,8 @@
 # Says whether a tag may be released: its name, that its commit is on the main branch, and that nothing else
 # released that version.
 # Usage: scripts/release/check.sh TAG
-# Environment: GITHUB_SHA (empty: not compared), the commit that the workflow has checked out; MAIN (origin/main), the main branch as this clone knows it; IMAGE_REPOSITORY (empty: not asked), which
-# must not have that version yet.
+# Environment: GITHUB_SHA (empty: not compared), the commit that the workflow has checked out; MAIN (origin/main), the
+# main branch as this clone knows it; IMAGE_REPOSITORY (empty: not asked), which must not have that version yet.
 # Prints version=, commit=, epoch= and prerelease= lines. Exit status: 0; 1 with a line that says what is wrong.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -31,8 +31,7 @@ check_twin() {
 
 check_registry() {
     wants skopeo
-    digest=$(published_digest "$IMAGE_REPOSITORY" "$version")
-    [ -z "$digest" ] || die "$version is published already: $IMAGE_REPOSITORY@$digest; a release is never replaced"
+    refuse_published "$IMAGE_REPOSITORY" "$version"
 }
 
 finish_always

@@ -26,7 +26,7 @@ store() {
 configuration() {
     file=$(tar -xOf "$1" manifest.json | jq -er '.[0].Config')
     tar -xOf "$1" "$file" | jq -cje '.config.Labels["org.opencontainers.image.created"] as $created
-        | del(.container, .container_config, .docker_version) | .created = $created | .history[].created = $created'
+        | del(.container, .container_config, .docker_version) | .created = $created | .history[]?.created = $created'
 }
 
 # add FOLDER: adds an image, which must be of the platform that the folder says.

@@ -51,9 +51,19 @@ tls() {
 published_digest() {
     if skopeo inspect --raw --tls-verify="$(tls "$1")" "docker://$1:$2" >"$work/manifest" 2>"$work/why"; then
         echo "sha256:$(sha256_of "$work/manifest")"
-    elif ! grep -qE 'manifest unknown|name unknown|denied|403 \(Forbidden\)' "$work/why"; then
+    elif grep -q 'permission denied' "$work/why" ||
+        ! grep -qE 'manifest unknown|name unknown|: denied|resource is denied|403' "$work/why"; then
         die "cannot ask $1 for $2: $(tail -n 1 "$work/why")"
     fi
+}
+
+# refuse_published REPOSITORY VERSION [DIGEST]: dies when REPOSITORY has something as VERSION, other than DIGEST.
+refuse_published() {
+    published=$(published_digest "$1" "$2")
+    case $published in
+    '' | "${3-none}") ;;
+    *) die "$2 is published already: $1@$published${3:+, and this is $3}; a release is never replaced" ;;
+    esac
 }
 
 # wants TOOL...: dies when one is missing.

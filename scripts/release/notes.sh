@@ -2,7 +2,7 @@
 # Prints the notes of a release, in Markdown: what was committed since the last one, by area, and how to get and
 # verify the image.
 # Usage: scripts/release/notes.sh [TAG]      (without: what a release of HEAD would say)
-# Environment: IMAGE_REPOSITORY, DIGEST (empty: nothing is said of the image); GITHUB_REPOSITORY.
+# Environment: PRE (empty: HEAD becomes a full release); IMAGE_REPOSITORY, DIGEST (empty: nothing is said of the image); GITHUB_REPOSITORY.
 # A full release tells what is new since the last full one, a pre-release since the last of either.
 set -eu
 # shellcheck source-path=SCRIPTDIR source=lib.sh
@@ -10,13 +10,14 @@ set -eu
 
 tag=${1-}
 revision=HEAD
+version=${PRE:+0.0.0-$PRE} # all that counts of the next one is whether it is a pre-release
 set --
 if [ -n "$tag" ]; then
     version=$(version_of_tag "$tag")
     revision=$(git rev-parse --verify --quiet "refs/tags/$tag^{commit}") || die "there is no tag $tag in this clone"
     set -- --exclude "$tag"
-    is_prerelease "$version" || set -- "$@" --exclude "$prerelease_tags"
 fi
+is_prerelease "${version}" || set -- "$@" --exclude "$prerelease_tags"
 previous=$(last_release "$revision" "$@")
 
 # changes: "area: what" of each commit, under its area; the areas in the order of the alphabet, the newest commit first.
@@ -43,7 +44,8 @@ docker run -p 5000:5000 $IMAGE_REPOSITORY:$version
 Its digest is \`$DIGEST\`. SECURITY.md says how to verify it:
 
 \`\`\`
-gh attestation verify oci://$IMAGE_REPOSITORY@$DIGEST --repo $GITHUB_REPOSITORY
+gh attestation verify oci://$IMAGE_REPOSITORY@$DIGEST --repo $GITHUB_REPOSITORY \\
+    --signer-workflow $GITHUB_REPOSITORY/.github/workflows/publish.yml --source-ref refs/tags/$tag
 \`\`\`
 IMAGE
 }

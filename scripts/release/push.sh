@@ -18,11 +18,7 @@ wants skopeo jq
 finish_always
 make_work
 digest=$(jq -er '.manifests[0].digest' "$layout/index.json")
-published=$(published_digest "$repository" "$version")
-case $published in
-'' | "$digest") ;;
-*) die "$version is published already: $repository@$published, and this is $digest; a release is never replaced" ;;
-esac
+refuse_published "$repository" "$version" "$digest"
 run skopeo --insecure-policy copy --quiet --all --preserve-digests --dest-tls-verify="$(tls "$repository")" \
     "oci:$layout" "docker://$repository@$digest"
 echo "$digest"

@@ -24,11 +24,7 @@ name() {
 wants skopeo jq
 finish_always
 make_work
-published=$(published_digest "$repository" "$version")
-case $published in
-'' | "$digest") ;;
-*) die "$version is published already: $repository@$published; a release is never replaced" ;;
-esac
+refuse_published "$repository" "$version" "$digest"
 # The version first: from then on the registry has tags to list.
 name "$version"
 skopeo list-tags --tls-verify="$tls" "docker://$repository" >"$work/list"

@@ -79,13 +79,13 @@ https://a.b/c?d=e
 4 2 2 0 0
 musl
 1.2.5
-pkg:deb/debian/musl-dev@1.2.5-3~a%2Bb?arch=any&distro=$codename
+pkg:deb/debian/musl-dev@1.2.5-3~a%2Bb?arch=any&distro=debian-$codename
 cpe:2.3:a:musl-libc:musl:1.2.5:*:*:*:*:*:*:*
 MIT
 $(sha256_of "$scratch/libc.a")
 libgcc
 9.1
-pkg:deb/debian/libgcc-9-dev@9.1-1?arch=any&distro=$codename
+pkg:deb/debian/libgcc-9-dev@9.1-1?arch=any&distro=debian-$codename
 cpe:2.3:a:gnu:gcc:9.1:*:*:*:*:*:*:*
 GPL-3.0-or-later WITH GCC-exception-3.1
 $(sha256_of "$scratch/libgcc.a")"

@@ -75,8 +75,8 @@ tag() {
     github tags --method POST -f name="$1" --silent
 }
 
-# check_run CONCLUSION: says on GitHub what ci has found of HEAD.
-check_run() { github check-runs --method POST -f name=ci -f head_sha="$(git rev-parse HEAD)" -f conclusion="$1" --silent; }
+# ci_said CONCLUSION: has GitHub say that of ci.yml for HEAD, as the main branch.
+ci_said() { github actions/workflows/ci.yml/runs --method POST -f head_sha="$(git rev-parse HEAD)" -f conclusion="$1" --silent; }
 
 # --- the workflows ---
 
@@ -91,7 +91,7 @@ act() {
         --var PLATFORMS="[{\"architecture\": \"$architecture\", \"runner\": \"ubuntu-24.04\"}]" \
         --env DOCKER_HOST="${DOCKER_HOST-}" --env GH_HOST="$GH_HOST" --env GH_ENTERPRISE_TOKEN=any \
         --env GH_CONFIG_DIR="$GH_CONFIG_DIR" --env SSL_CERT_FILE="$SSL_CERT_FILE" \
-        --env ARTIFACT_STORE="$work/github/artifacts" --env CI_POLL=1 --env CI_WAIT=3 >"$work/output" 2>&1
+        --env ARTIFACT_STORE="$work/github/artifacts" --env CI_POLL=1 --env CI_WAIT=3 --env CI_BEGIN=3 >"$work/output" 2>&1
 }
 
 said() { grep -qF -- "$1" "$work/output" || fail "did not say '$1': $(tail -n 60 "$work/output")"; }
@@ -128,7 +128,7 @@ ci_is_green() {
     said '0 failed'
     said '| 100 % | 100 % |'
     expect_equal "$(cd "$work/github/artifacts" && echo *)" 'artifacts.zip coverage.zip tests.zip'
-    check_run success
+    ci_said success
 }
 
 tag_becomes_a_release() {
@@ -175,7 +175,7 @@ malformed_tag_is_refused() {
 tag_off_main_is_refused() {
     git checkout --quiet -b aside
     commit 'aside: not merged'
-    check_run success
+    ci_said success
     tag version0.2.0
     expect_refused 'is not on origin/main' publish.yml refs/tags/version0.2.0
     git checkout --quiet main
@@ -188,9 +188,9 @@ broken_unit_test_is_refused() {
     expect_refused 'test_handlers.c' ci.yml refs/heads/main
     said 'test_handlers: exit status'
     said 'ci: the jobs ended with: '
-    check_run failure
+    ci_said failure
     tag version0.3.0
-    expect_refused 'is not green: ci says failure' publish.yml refs/tags/version0.3.0
+    expect_refused 'is not green: ci.yml says failure' publish.yml refs/tags/version0.3.0
 }
 
 # The image's labels are right, and its program says something else.
@@ -199,17 +199,28 @@ image_with_another_version_is_refused() {
     # shellcheck disable=SC2016 # of the Dockerfile
     sed -i 's/^ENV VERSION=$VERSION /ENV VERSION=9.9.9 /' Dockerfile
     commit 'image: another version'
-    check_run success
+    ci_said success
     tag version0.4.0
     expect_refused 'smoke: body of GET /version' publish.yml refs/tags/version0.4.0
     said '"version":"9.9.9"'
+}
+
+# What is wrong is found at the latest where it is pulled from; until then it has a digest and no name.
+image_that_the_registry_serves_is_run() {
+    sed -i '/- name: Run it, and compare/,+1d' .github/workflows/publish.yml
+    commit 'publish: does not run what it builds'
+    ci_said success
+    tag version0.5.0
+    expect_refused '[publish/verify' publish.yml refs/tags/version0.5.0
+    said '"version":"9.9.9"'
+    grep -q 'publish/verify.*Failure - Main Pull it, run it' "$work/output" || fail "another job: $(tail -n 60 "$work/output")"
 }
 
 release_for_another_architecture() { skip "the images of $architecture alone: others want a machine of their kind"; }
 
 workflows_are_run() { skip "$act"; }
 
-act=$(scripts/tools.sh act) || {
+act=$(env -u CI scripts/tools.sh act) || {
     [ $? = 77 ] || exit 1
     act=${act#skipped: }
     run_tests workflows_are_run
@@ -231,4 +242,5 @@ SSL_CERT_FILE=$work/certificates
 "$DOCKER" tag "$(make -s toolchain-image)" "$(scripts/toolchain-image.sh "$repository-toolchain" name)"
 make_clone
 run_tests ci_is_green tag_becomes_a_release release_has_its_assets release_again_changes_nothing malformed_tag_is_refused \
-    tag_off_main_is_refused broken_unit_test_is_refused image_with_another_version_is_refused release_for_another_architecture
+    tag_off_main_is_refused broken_unit_test_is_refused image_with_another_version_is_refused \
+    image_that_the_registry_serves_is_run release_for_another_architecture

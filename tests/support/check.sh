@@ -1,8 +1,9 @@
 # shellcheck shell=sh
 # For test scripts: runs functions as tests and sums up as cmocka does. To be sourced.
 
-# skip WHY: ends the test that runs as skipped.
+# skip WHY: ends the test that runs as skipped; with NO_SKIP set, as failed.
 skip() {
+    [ -z "${NO_SKIP-}" ] || fail "must not be skipped: $1"
     echo "skipped: $1"
     exit 77
 }

@@ -115,21 +115,6 @@ def update_ruleset(repo, number, request):
     return 200, ruleset
 
 
-# --- checks of a commit ---
-
-
-@route("GET", "/commits/([0-9a-f]{40})/check-runs")
-def check_runs(repo, commit, request):
-    name = request.query.get("check_name")
-    runs = [run for run in repo.table("check-runs").values() if run["head_sha"] == commit and name in (None, run["name"])]
-    return 200, {"total_count": len(runs), "check_runs": request.page(runs)}
-
-
-@route("POST", "/check-runs")
-def create_check_run(repo, request):
-    return 201, repo.add("check-runs", {"status": "completed", "app": {"slug": "github-actions"}, **request.json()})
-
-
 # --- artifacts of a run: the files of FOLDER/artifacts, whatever the run ---
 
 
@@ -214,13 +199,25 @@ def create_pull(repo, request):
 
 @route("POST", "/actions/workflows/([^/]+)/dispatches")
 def dispatch(repo, workflow, request):
-    repo.add("runs", {"path": workflow, "head_branch": request.json()["ref"]})
+    repo.add("runs", {"path": workflow, "event": "workflow_dispatch", "head_branch": request.json()["ref"]})
     return 204, None
+
+
+@route("POST", "/actions/workflows/([^/]+)/runs")
+def create_run(repo, workflow, request):
+    # No endpoint of GitHub's: a test says what has run.
+    return 201, repo.add("runs", {"path": workflow, "event": "push", "head_branch": "main", "status": "completed", **request.json()})
 
 
 @route("GET", "/actions/workflows/([^/]+)/runs")
 def runs(repo, workflow, request):
-    return 200, {"workflow_runs": [run for run in repo.table("runs").values() if run["path"] == workflow]}
+    asked = {"path": workflow}
+    for parameter, field in (("head_sha", "head_sha"), ("branch", "head_branch"), ("event", "event")):
+        if parameter in request.query:
+            asked[field] = request.query[parameter]
+    found = [run for run in repo.table("runs").values() if all(run.get(field) == asked[field] for field in asked)]
+    # As GitHub: the newest first.
+    return 200, {"total_count": len(found), "workflow_runs": request.page(reversed(found))}
 
 
 # --- the server ---

@@ -151,12 +151,18 @@ notes_have_the_commits_since_the_last_release() {
 
 - answers
 - answers &lt;b>faster&lt;/b>'
+    git tag --delete version1.1.0 >/dev/null
+    expect_equal "$(scripts/release/notes.sh | head -n 1)" '## Changes since 1.0.0'
+    expect_equal "$(PRE=rc scripts/release/notes.sh | head -n 1)" '## Changes since 1.1.0-rc.1'
+    git tag version1.1.0
     expect_equal "$(scripts/release/notes.sh version1.1.0-rc.1 | head -n 1)" '## Changes since 1.0.0'
     git tag version1.1.1-rc.1
     expect_equal "$(scripts/release/notes.sh version1.1.1-rc.1 | head -n 1)" '## Changes since 1.1.0'
-    expect_equal "$(IMAGE_REPOSITORY=ghcr.io/a/b DIGEST=sha256:12 GITHUB_REPOSITORY=a/b scripts/release/notes.sh version1.1.0 |
-        grep -E '^(docker|gh) ')" 'docker run -p 5000:5000 ghcr.io/a/b:1.1.0
-gh attestation verify oci://ghcr.io/a/b@sha256:12 --repo a/b'
+    IMAGE_REPOSITORY=ghcr.io/a/b DIGEST=sha256:12 GITHUB_REPOSITORY=a/b scripts/release/notes.sh version1.1.0 >"$scratch/notes"
+    for line in 'docker run -p 5000:5000 ghcr.io/a/b:1.1.0' 'gh attestation verify oci://ghcr.io/a/b@sha256:12 --repo a/b' \
+        '--signer-workflow a/b/.github/workflows/publish.yml --source-ref refs/tags/version1.1.0'; do
+        grep -qF -- "$line" "$scratch/notes" || fail "no line has '$line': $(cat "$scratch/notes")"
+    done
 }
 
 # archive ARCHITECTURE TEXT: an image as `docker save` writes it, of one file; when it was made differs each time.
@@ -172,6 +178,16 @@ archive() {
           history: [{created: $now, created_by: "COPY"}], rootfs: {type: "layers", diff_ids: [$layer]}}' >"$folder/config.json"
     echo '[{"Config":"config.json","RepoTags":["versiond:latest"],"Layers":["layer.tar"]}]' >"$folder/manifest.json"
     (cd "$folder" && tar -cf image.tar config.json manifest.json layer.tar)
+}
+
+# archive_of_newer_engine ARCHITECTURE TEXT: the same image, in the folders of an OCI layout, its layer packed.
+archive_of_newer_engine() {
+    archive "$@"
+    mkdir -p "$folder/blobs/sha256"
+    mv "$folder/config.json" "$folder/blobs/sha256/config"
+    gzip -n <"$folder/layer.tar" >"$folder/blobs/sha256/layer"
+    echo '[{"Config":"blobs/sha256/config","RepoTags":null,"Layers":["blobs/sha256/layer"]}]' >"$folder/manifest.json"
+    (cd "$folder" && tar -cf image.tar blobs manifest.json)
 }
 
 # blob DIGEST: of the layout.
@@ -197,6 +213,8 @@ linux/arm64'
     # The same build at another time is the same image.
     archive amd64 one
     expect_equal "$(scripts/release/layout.sh "$scratch/again" "$scratch/builds")" "$digest"
+    archive_of_newer_engine amd64 one
+    expect_equal "$(scripts/release/layout.sh "$scratch/newer" "$scratch/builds")" "$digest"
     archive amd64 three
     [ "$(scripts/release/layout.sh "$scratch/other" "$scratch/builds")" != "$digest" ] || fail 'the same digest for another image'
 }
@@ -266,47 +284,54 @@ registry_without_the_repository_yet_has_nothing() {
     printf '#!/bin/sh\necho "$SAYS" >&2\nexit 1\n' >"$scratch/bin/skopeo"
     chmod +x "$scratch/bin/skopeo"
     export PATH="$scratch/bin:$PATH" IMAGE_REPOSITORY=ghcr.io/team/versiond
-    for says in 'requested access to the resource is denied' \
+    for says in 'reading manifest 1.2.3 in ghcr.io/team/versiond: denied' 'received unexpected HTTP status: 403 Forbidden' \
+        'requested access to the resource is denied' \
         'Requesting bearer token: invalid status code from registry 403 (Forbidden)' 'manifest unknown' 'name unknown'; do
         SAYS=$says scripts/release/check.sh version1.2.3 >"$scratch/said"
     done
     expect_refused 'cannot ask ghcr.io/team/versiond for 1.2.3: received unexpected HTTP status: 503' \
         env SAYS='received unexpected HTTP status: 503' scripts/release/check.sh version1.2.3
+    expect_refused 'cannot ask ghcr.io/team/versiond for 1.2.3: open auth.json: permission denied' \
+        env SAYS='open auth.json: permission denied' scripts/release/check.sh version1.2.3
 }
 
-# check_run COMMIT CONCLUSION [FIELD]...
-check_run() {
+# ci_said COMMIT CONCLUSION [FIELD]...
+ci_said() {
     commit=$1 conclusion=$2
     shift 2
-    gh api repos/some/where/check-runs --method POST -f name=ci -f head_sha="$commit" -f conclusion="$conclusion" "$@" --silent
+    gh api repos/some/where/actions/workflows/ci.yml/runs --method POST -f head_sha="$commit" -f conclusion="$conclusion" \
+        "$@" --silent
 }
 
 only_what_is_green_is_released() {
     needs gh jq openssl python3
     trap stop_servers EXIT
     start_github "$scratch" some/where
-    export GH_REPO=some/where CI_POLL=0 CI_WAIT=0
-    green=$(printf %040d 1) red=$(printf %040d 2) none=$(printf %040d 3) running=$(printf %040d 4) forged=$(printf %040d 5)
-    check_run "$green" success
+    export GH_REPO=some/where CI_POLL=0 CI_WAIT=0 CI_BEGIN=0
+    green=$(printf %040d 1) red=$(printf %040d 2) none=$(printf %040d 3) running=$(printf %040d 4) branch=$(printf %040d 5)
+    ci_said "$green" failure
+    ci_said "$green" success
+    # A branch that was made of the same commit, whose run a newer push has ended.
+    ci_said "$green" cancelled -f head_branch=feature
     scripts/release/green.sh "$green" 2>"$scratch/said"
-    check_run "$red" success
-    check_run "$red" failure
-    expect_refused 'is not green: ci says failure' scripts/release/green.sh "$red"
-    expect_refused 'is not green: ci has not run for it' scripts/release/green.sh "$none"
-    check_run "$running" success -f status=in_progress
-    expect_refused 'is not green: ci says running' scripts/release/green.sh "$running"
-    # Only what the workflows found counts.
-    gh api repos/some/where/check-runs --method POST --silent --input - <<JSON
-{"name": "ci", "head_sha": "$forged", "conclusion": "success", "app": {"slug": "somebody"}}
-JSON
-    expect_refused 'ci has not run for it' scripts/release/green.sh "$forged"
-    expect_refused 'cannot ask for the checks' env GH_REPO=no/where scripts/release/green.sh "$green"
-    # It waits for what is not completed yet.
+    ci_said "$red" success
+    ci_said "$red" failure
+    expect_refused 'is not green: ci.yml says failure' scripts/release/green.sh "$red"
+    expect_refused 'is not green: ci.yml has not run for it on main' scripts/release/green.sh "$none"
+    ci_said "$running" success -f status=in_progress
+    expect_refused 'is not green: ci.yml says running' scripts/release/green.sh "$running"
+    # Neither another branch nor a run that somebody asked for counts.
+    ci_said "$branch" success -f head_branch=feature
+    ci_said "$branch" success -f event=workflow_dispatch
+    expect_refused 'ci.yml has not run for it on main' scripts/release/green.sh "$branch"
+    MAIN=feature scripts/release/green.sh "$branch" 2>"$scratch/said"
+    expect_refused 'cannot ask for the runs of ci.yml' env GH_REPO=no/where scripts/release/green.sh "$green"
+    # It waits for what has not begun, and what is not completed.
     (
-        until grep -q "commits/$none" "$scratch/requests"; do sleep 0.05; done
-        check_run "$none" success
+        until grep -q "runs?.*$none" "$scratch/requests"; do sleep 0.05; done
+        ci_said "$none" success
     ) &
-    CI_POLL=1 CI_WAIT=60 scripts/release/green.sh "$none" 2>"$scratch/said"
+    CI_POLL=1 CI_BEGIN=60 scripts/release/green.sh "$none" 2>"$scratch/said"
     wait $!
 }
 
