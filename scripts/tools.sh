@@ -7,6 +7,7 @@
 # the SBOM's validator (from PyPI, in a venv: tests/tools/requirements.txt), or ruleset-schema (what GitHub says a
 # ruleset is, from a package of npm's). Versions and hashes of all are in this tree; what is made is kept in
 # build/tools. Run it from the root of the project.
+# Environment: TOOLS_DIR, an absolute path: a folder that several trees share, instead of build/tools.
 # Exit status: 0; 77 with a line "skipped: WHY" when the tool cannot be had here; 1 when something else came than the
 # hashes say, or with CI set when the tool cannot be had; 2 for wrong arguments.
 set -eu
@@ -14,7 +15,7 @@ set -eu
 . "$(dirname "$0")/../deps/lib.sh"
 
 self=tools
-tools=build/tools
+tools=${TOOLS_DIR:-$PWD/build/tools}
 requirements=tests/tools/requirements.txt
 
 # GitHub's description of its API, as it publishes it.
@@ -36,7 +37,7 @@ is_made() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
 # Leaves in the venv what the requirements name.
 make_venv() {
-    venv=$tools/python made=$PWD/$tools/python/bin/$name
+    venv=$tools/python made=$tools/python/bin/$name
     if is_made "$venv/.complete" "$(sha256_of "$requirements")"; then return; fi
     need python3 python3-venv
     rm -rf "$venv"
@@ -52,7 +53,7 @@ build_go() { (cd "$module" && CGO_ENABLED=0 go build -mod=readonly -trimpath -bu
 
 # make_go PACKAGE
 make_go() {
-    package=$1 module=tests/tools/$name made=$PWD/$tools/bin/$name
+    package=$1 module=tests/tools/$name made=$tools/bin/$name
     definition=$(cat "$module/go.mod" "$module/go.sum" | sha256sum)
     if is_made "$made.of" "$definition"; then return; fi
     need go golang-go
@@ -86,7 +87,7 @@ ruleset_schema() {
 }
 
 make_ruleset_schema() {
-    made=$PWD/$tools/ruleset.schema.json
+    made=$tools/ruleset.schema.json
     definition=$(sha256_of scripts/tools.sh)
     if is_made "$made.of" "$definition"; then return; fi
     need npm npm

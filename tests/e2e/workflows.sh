@@ -21,7 +21,9 @@ registry=
 
 finish() {
     stop_servers
-    "$DOCKER" image ls --format '{{ .Repository }}:{{ .Tag }}' | grep "^$registry/" | xargs -r "$DOCKER" image rm --force >/dev/null
+    "$DOCKER" image ls --digests --filter reference="$registry/*/*" \
+        --format '{{ .Repository }}{{ if eq .Tag "<none>" }}@{{ .Digest }}{{ else }}:{{ .Tag }}{{ end }}' | sort -u |
+        xargs -r "$DOCKER" image rm >/dev/null
     rm -rf "$work"
 }
 
@@ -91,7 +93,7 @@ act() {
         --var PLATFORMS="[{\"architecture\": \"$architecture\", \"runner\": \"ubuntu-24.04\"}]" \
         --env DOCKER_HOST="${DOCKER_HOST-}" --env GH_HOST="$GH_HOST" --env GH_ENTERPRISE_TOKEN=any \
         --env GH_CONFIG_DIR="$GH_CONFIG_DIR" --env SSL_CERT_FILE="$SSL_CERT_FILE" \
-        --env ARTIFACT_STORE="$work/github/artifacts" --env CI_POLL=1 --env CI_WAIT=3 --env CI_BEGIN=3 >"$work/output" 2>&1
+        --env TOOLS_DIR="$tools" --env ARTIFACT_STORE="$work/github/artifacts" --env CI_POLL=1 --env CI_WAIT=3 --env CI_BEGIN=3 >"$work/output" 2>&1
 }
 
 said() { grep -qF -- "$1" "$work/output" || fail "did not say '$1': $(tail -n 60 "$work/output")"; }
@@ -226,6 +228,8 @@ act=$(env -u CI scripts/tools.sh act) || {
     run_tests workflows_are_run
     exit
 }
+# Each job has a tree of its own; the tools are made once.
+tools=${TOOLS_DIR:-$root/build/tools}
 for tool in docker-registry skopeo gh jq curl openssl python3; do
     command -v $tool >/dev/null || { echo "workflows: missing: $tool" >&2; exit 1; }
 done
