@@ -93,7 +93,8 @@ act() {
         --var PLATFORMS="[{\"architecture\": \"$architecture\", \"runner\": \"ubuntu-24.04\"}]" \
         --env DOCKER_HOST="${DOCKER_HOST-}" --env GH_HOST="$GH_HOST" --env GH_ENTERPRISE_TOKEN=any \
         --env GH_CONFIG_DIR="$GH_CONFIG_DIR" --env SSL_CERT_FILE="$SSL_CERT_FILE" \
-        --env TOOLS_DIR="$tools" --env ARTIFACT_STORE="$work/github/artifacts" --env CI_POLL=1 --env CI_WAIT=3 --env CI_BEGIN=3 >"$work/output" 2>&1
+        --env TOOLS_DIR="$tools" --env ARTIFACT_STORE="$work/github/artifacts" \
+        --env CI_POLL=1 --env CI_WAIT=3 --env CI_BEGIN=3 >"$work/output" 2>&1
 }
 
 said() { grep -qF -- "$1" "$work/output" || fail "did not say '$1': $(tail -n 60 "$work/output")"; }
