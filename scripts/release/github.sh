@@ -22,7 +22,7 @@ existing() {
     jq -r --arg tag "$tag" '.[] | select(.tag_name == $tag) | "\(.id) \(.draft)"' "$work/releases"
 }
 
-# remove_drafts: dies with 0 when there is one that is published.
+# remove_drafts: ends the script, with 0, when the release is published.
 remove_drafts() {
     existing >"$work/existing"
     while read -r id draft; do
@@ -55,8 +55,9 @@ version=$(version_of_tag "$tag")
 finish_always
 make_work
 gh api "repos/{owner}/{repo}/git/ref/tags/$tag" --silent || die "GitHub has no tag $tag"
+newest=$(published_digest "$IMAGE_REPOSITORY" latest)
 latest=false
-[ "$(published_digest "$IMAGE_REPOSITORY" latest)" != "$DIGEST" ] || latest=true
+[ "$newest" != "$DIGEST" ] || latest=true
 remove_drafts
 draft
 upload=$(jq -er '.upload_url | sub("\\{.*"; "")' "$work/release")

@@ -335,6 +335,22 @@ only_what_is_green_is_released() {
     wait $!
 }
 
+# Else it would be released as not the latest, and nobody would know why.
+release_is_not_made_when_the_registry_cannot_be_asked() {
+    needs git gh jq openssl python3 skopeo
+    trap stop_servers EXIT
+    start_github "$scratch" some/where
+    history
+    git tag version1.2.3
+    gh api repos/some/where/tags --method POST -f name=version1.2.3 --silent
+    mkdir "$scratch/assets"
+    echo a >"$scratch/assets/a"
+    expect_refused 'cannot ask 127.0.0.1:1/team/versiond for latest' env GH_REPO=some/where GITHUB_REPOSITORY=some/where \
+        IMAGE_REPOSITORY=127.0.0.1:1/team/versiond DIGEST=sha256:12 \
+        scripts/release/github.sh version1.2.3 "$scratch/assets"
+    expect_equal "$(gh api repos/some/where/releases --jq length)" 0
+}
+
 pins_are_renewed_by_pull_request() {
     needs git gh jq openssl python3
     trap stop_servers EXIT
@@ -383,4 +399,5 @@ run_tests tag_names_a_version only_what_is_on_main_is_released newest_release_ha
     next_version_is_what_the_commits_ask_for notes_have_the_commits_since_the_last_release image_of_all_platforms_is_made \
     image_of_another_platform_is_refused images_are_published_once published_version_is_not_released_again \
     registry_without_the_repository_yet_has_nothing \
-    only_what_is_green_is_released pins_are_renewed_by_pull_request names_of_images_are_derived
+    only_what_is_green_is_released release_is_not_made_when_the_registry_cannot_be_asked \
+    pins_are_renewed_by_pull_request names_of_images_are_derived
