@@ -115,6 +115,7 @@ KERNEL_HEADERS = $(if $(wildcard $(DEPS)/kernel-headers),-idirafter $(DEPS)/kern
 SOURCES := $(sort $(wildcard src/*.c))
 OBJECTS := $(SOURCES:src/%.c=$(OUT)/src/%.o)
 MODULES := $(filter-out $(OUT)/src/main.o,$(OBJECTS))
+EMBEDDED := $(addprefix $(OUT)/,licenses.gz.inc)
 
 UNIT        := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 INTEGRATION := $(patsubst tests/integration/%.c,$(OUT)/tests/integration/%,$(sort $(wildcard tests/integration/test_*.c)))
@@ -178,7 +179,7 @@ coverage-report: $(PROGRAM) tests
 lint: lint-source lint-delivery ## look for faults without running anything: both of these
 
 .PHONY: lint-source
-lint-source: $(OUT)/tests/tools/settings_table $(OUT)/licenses.inc ## format, clang-tidy, cppcheck, shellcheck, README
+lint-source: $(OUT)/tests/tools/settings_table $(EMBEDDED) ## format, clang-tidy, cppcheck, shellcheck, README
 	@scripts/lint.sh $(DEPS)/include $(OUT)
 
 .PHONY: lint-delivery
@@ -380,13 +381,16 @@ $(OUT)/licenses.txt: scripts/licenses.sh LICENSE $(OUT)/libraries $(OUT)/build-i
 	@CC="$(CC)" scripts/licenses.sh $(DEPS) $(if $(STATIC),static) > $@.new
 	@$(keep)
 
-$(OUT)/licenses.inc: $(OUT)/licenses.txt
-	@gzip -9n < $< > $@.gz
-	@od -An -v -tu1 $@.gz > $@.new
+$(OUT)/licenses.gz: $(OUT)/licenses.txt
+	@gzip -9n < $< > $@
+
+# A file as the elements of an array.
+$(OUT)/%.inc: $(OUT)/%
+	@od -An -v -tu1 $< > $@.new
 	@sed -e 's/  */,/g' -e 's/^,//' -e 's/$$/,/' $@.new > $@
 
 $(OUT)/src/licenses.o: ALL_CFLAGS += -I$(OUT)
-$(OUT)/src/licenses.o: $(OUT)/licenses.inc
+$(OUT)/src/licenses.o: $(OUT)/licenses.gz.inc
 
 # The static one is what ships: stripped, with its debug information beside it. No link to that: its checksum
 # would bring the folder of the build into the program.

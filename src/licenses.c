@@ -1,7 +1,7 @@
 #include "licenses.h"
 
 static const unsigned char LICENSES[] = {
-#include "licenses.inc"
+#include "licenses.gz.inc"
 };
 
 const unsigned char *licenses_get(size_t *size)
