@@ -115,7 +115,7 @@ KERNEL_HEADERS = $(if $(wildcard $(DEPS)/kernel-headers),-idirafter $(DEPS)/kern
 SOURCES := $(sort $(wildcard src/*.c))
 OBJECTS := $(SOURCES:src/%.c=$(OUT)/src/%.o)
 MODULES := $(filter-out $(OUT)/src/main.o,$(OBJECTS))
-EMBEDDED := $(addprefix $(OUT)/,licenses.gz.inc)
+EMBEDDED := $(addprefix $(OUT)/,licenses.gz.inc page.html.inc page.style.h badge.svg.inc)
 
 UNIT        := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 INTEGRATION := $(patsubst tests/integration/%.c,$(OUT)/tests/integration/%,$(sort $(wildcard tests/integration/test_*.c)))
@@ -384,13 +384,28 @@ $(OUT)/licenses.txt: scripts/licenses.sh LICENSE $(OUT)/libraries $(OUT)/build-i
 $(OUT)/licenses.gz: $(OUT)/licenses.txt
 	@gzip -9n < $< > $@
 
+# Nobody who is sent these needs their indentation.
+$(OUT)/page.html $(OUT)/badge.svg: $(OUT)/%: src/%
+	@mkdir -p $(@D)
+	@sed 's/^ *//' $< > $@
+
+$(OUT)/%.json: src/%.json
+	@mkdir -p $(@D)
+	@sed 's/^ *//' $< | tr -d '\n' > $@
+
+# By its hash the page's policy allows its style element: what is between the tags, with both ends of lines.
+$(OUT)/page.style.h: $(OUT)/page.html
+	@{ echo; sed '1,/^<style>$$/d;/^<\/style>$$/,$$d' $<; } | sha256sum | cut -c 1-64 | tr a-f A-F | \
+	    basenc --base16 --decode | base64 | sed 's/.*/#define PAGE_STYLE_HASH "sha256-&"/' > $@
+
 # A file as the elements of an array.
 $(OUT)/%.inc: $(OUT)/%
 	@od -An -v -tu1 $< > $@.new
 	@sed -e 's/  */,/g' -e 's/^,//' -e 's/$$/,/' $@.new > $@
 
-$(OUT)/src/licenses.o: ALL_CFLAGS += -I$(OUT)
+$(OUT)/src/licenses.o $(OUT)/src/page.o: ALL_CFLAGS += -I$(OUT)
 $(OUT)/src/licenses.o: $(OUT)/licenses.gz.inc
+$(OUT)/src/page.o: $(OUT)/page.html.inc $(OUT)/page.style.h $(OUT)/badge.svg.inc
 
 # The static one is what ships: stripped, with its debug information beside it. No link to that: its checksum
 # would bring the folder of the build into the program.
