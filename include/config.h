@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "address.h"
+
 /* What to do; when flags ask for several, the highest. */
 enum config_action {
     CONFIG_SERVE,
@@ -25,12 +27,15 @@ struct config {
     uint32_t threads;      /* 1 to 256; 0: as many as the process has CPUs */
     uint32_t max_connections;        /* 1 to 1000000; 0: 10000, or what the file limit allows */
     uint32_t max_connections_per_ip; /* 0 to 1000000; 0: no limit */
+    uint32_t request_deadline;       /* milliseconds, 1 second to 10 minutes */
     uint32_t drain_delay;            /* milliseconds, 0 to 10 minutes */
     uint32_t shutdown_timeout;       /* milliseconds, 0 to 10 minutes */
     uint32_t access_log;             /* an enum access_log */
-    uint32_t log_format;             /* an enum log_format */
-    uint32_t log_level;              /* an enum log_level */
-    uint32_t action;                 /* an enum config_action */
+    uint32_t access_log_rate;        /* lines a second, 0 to 1000000; 0: no limit */
+    struct address_prefixes trusted_proxies; /* may be empty */
+    uint32_t log_format;                     /* an enum log_format */
+    uint32_t log_level;                      /* an enum log_level */
+    uint32_t action;                         /* an enum config_action */
 };
 
 /* Reads the settings from `argc` and `argv`, which are main's, then from the environment, then from

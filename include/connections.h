@@ -7,20 +7,29 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "handlers.h"
 #include "log.h"
+#include "metrics.h"
 
 /* A connection serves one request at a time, so its record holds that request too. The thread that
  * serves the connection is the only one to use what is not atomic and not the list's. */
 struct connection {
-    struct connection *previous; /* the list's, under its lock, as are `next` and `accepted` */
+    struct connection *previous; /* the list's, under its lock, as are those up to `socket` */
     struct connection *next;
-    int64_t accepted;          /* when, in milliseconds of CLOCK_MONOTONIC */
-    int socket;                /* open as long as the record is in the list */
-    atomic_bool in_request;    /* from the request line to the end of the answer */
-    atomic_uint_fast64_t read; /* bytes of the requests whose heads are complete */
-    bool is_judged;            /* the head of the request is complete, and `request` too */
+    struct connection_peer *peer;    /* NULL when connections by address are not limited */
+    int64_t accepted;                /* when, in milliseconds of CLOCK_MONOTONIC */
+    bool is_shut_down;               /* being refused or overdue */
+    int socket;                      /* open as long as the record is in the list */
+    bool is_refused;                 /* its address has enough connections: not to be served */
+    atomic_int_fast64_t done;        /* when the last request was completed, or `accepted` */
+    atomic_bool in_request;          /* from the request line to the end of the answer */
+    atomic_uint_fast64_t read;       /* bytes of the requests whose heads are complete */
+    struct metrics_thread *counters; /* of the thread */
+    int64_t started;                 /* when the request line had come, nanoseconds of that clock */
+    size_t sent;                     /* bytes of the body of the answer */
+    bool is_judged;                  /* the head of the request is complete, and `request` too */
     struct request request;
     char method[16];           /* as it came, cut, for the log */
     char target[LOG_TEXT_MAX]; /* the same */
@@ -30,16 +39,22 @@ struct connection {
 struct connections {
     pthread_mutex_t lock;
     struct connection *first;
-    size_t open;     /* in the list */
-    uint64_t opened; /* ever */
+    void *peers;         /* a tree of struct connection_peer */
+    size_t max_per_peer; /* 0: no limit */
+    size_t open;         /* in the list */
+    uint64_t opened;     /* ever */
 };
 
-/* Sets up an empty list, which must not move afterwards. */
-void connections_init(struct connections *connections);
+/* Sets up an empty list, which must not move afterwards. More than `max_per_peer` connections of
+ * one address are refused; 0: never. */
+void connections_init(struct connections *connections, size_t max_per_peer);
 
-/* Adds a record for a connection that was accepted just now.
- * Returns NULL when there is no memory; the connection counts as opened all the same. */
-struct connection *connections_add(struct connections *connections, int socket);
+/* Adds a record for a connection that was accepted just now from `address`. When that has as many
+ * connections as it may have, the record says so, and the socket is shut down.
+ * Returns NULL when there is no memory: then the socket is shut down, too. The connection counts as
+ * opened all the same. */
+struct connection *connections_add(struct connections *connections, int socket,
+                                   const struct sockaddr *address);
 
 /* Takes a record off the list and frees it; NULL is ignored. To be called before its socket is
  * closed: then no other socket can have got its number while the record names it. */
@@ -59,7 +74,9 @@ bool connection_has_more(const struct connection *connection);
  * then close them. Returns how many connections are open, those included. */
 size_t connections_shutdown_idle(struct connections *connections, int64_t accepted);
 
-/* The time now, in milliseconds of CLOCK_MONOTONIC. */
-int64_t monotonic_milliseconds(void);
+/* Shuts down the sockets of the connections that have completed no request since `before`
+ * (milliseconds of CLOCK_MONOTONIC), whatever they are at. Their threads then close them. Returns
+ * how many that were; each is counted once. */
+size_t connections_shutdown_overdue(struct connections *connections, int64_t before);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "build_info.h"
+#include "metrics.h"
 #include "request.h"
 #include "router.h"
 
@@ -27,11 +28,14 @@ struct request {
     enum method method;
     enum target_form form;
     const struct route *route; /* NULL when no route has the path */
+    bool prefers_openmetrics;  /* to the text format, for /metrics */
 };
 
-/* Makes every answer there is. `base_path` (NULL: none) only stands in what a 404 says.
+/* Makes every answer there is but /metrics, which writes `metrics` for each request: they stay the
+ * caller's and outlive the answers. `base_path` (NULL: none) only stands in what a 404 says.
  * Returns NULL when there is no memory. The caller frees it with handlers_free(). */
-struct handlers *handlers_create(const struct build_info *info, const char *base_path);
+struct handlers *handlers_create(const struct build_info *info, const char *base_path,
+                                 struct metrics *metrics);
 
 /* Frees all answers, when no server sends them any more; NULL is ignored. */
 void handlers_free(struct handlers *handlers);

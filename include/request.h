@@ -53,4 +53,9 @@ bool request_host_is_valid(const char *value, size_t length);
 bool request_field_is_valid(const char *name, size_t name_length, const char *value,
                             size_t value_length);
 
+/* True when the value of an Accept field (RFC 9110, section 12.5.1) names the media type of
+ * OpenMetrics with a weight above 0 and not below that of text/plain, if it names that. A malformed
+ * weight is taken for the one that it begins with, else for 0. */
+bool request_prefers_openmetrics(const char *value, size_t length);
+
 #endif

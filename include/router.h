@@ -5,14 +5,26 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum endpoint { ENDPOINT_VERSION, ENDPOINT_LIVENESS, ENDPOINT_READINESS, ENDPOINT_COUNT };
+enum endpoint {
+    ENDPOINT_VERSION,
+    ENDPOINT_LIVENESS,
+    ENDPOINT_READINESS,
+    ENDPOINT_METRICS,
+    ENDPOINT_PAGE,
+    ENDPOINT_BADGE,
+    ENDPOINT_OPENAPI,
+    ENDPOINT_COUNT,
+};
+
+/* There are at most so many routes. */
+enum { ROUTER_ROUTES_MAX = 15 };
 
 /* What a path leads to. */
 struct route {
     const char *path;
     unsigned methods; /* bits of enum method that it takes */
     enum endpoint endpoint;
-    bool is_probe; /* asked often by machines: successes are not worth a line in the log */
+    bool is_polled; /* asked often by machines: successes are not worth a line in the log */
 };
 
 /* Finds the route of a path of `length` bytes, compared byte by byte, nothing decoded: the path of

@@ -8,6 +8,7 @@
 #include "config.h"
 #include "handlers.h"
 #include "log.h"
+#include "metrics.h"
 
 struct server;
 
@@ -16,6 +17,7 @@ struct server_parts {
     const struct config *config; /* with its numbers of threads and connections found out, not 0 */
     const struct handlers *handlers;
     struct log *log;
+    struct metrics *metrics;
     int listener; /* the server's from now on: closed by server_stop() */
 };
 
@@ -23,6 +25,10 @@ struct server_parts {
  * Returns NULL when libmicrohttpd cannot start (no memory, threads or descriptors; it does not
  * say). Then the process can only end: libmicrohttpd may or may not have closed the listener. */
 struct server *server_start(const struct server_parts *parts);
+
+/* Closes the connections that have completed no request for as long as the setting says. To be
+ * called once a second as long as the server runs. */
+void server_sweep(struct server *server);
 
 /* From now on the server is not ready, and every answer ends its connection, but for requests that
  * are followed by another one that has arrived. */

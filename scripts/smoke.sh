@@ -87,6 +87,29 @@ document() {
         | with_entries(select(.value != ""))'
 }
 
+# expect_document PATH TYPE TEXT...: 200, the type of the content, and each text somewhere in it.
+expect_document() {
+    path=$1
+    expect "GET $path" "$(ask GET "$path")" 200
+    expect "type of GET $path" "$(sed -n 's/^Content-Type: //p' "$work/head")" "$2"
+    shift 2
+    for text; do
+        grep -qF -- "$text" "$work/body" || expect "GET $path" "$(cat "$work/body")" "'$text' in it"
+    done
+}
+
+# What is there for people and their tools.
+ask_documents() {
+    version=$(value VERSION)
+    revision=$(jq -r .commit "$work/document")
+    expect_document / 'text/html; charset=utf-8' "<b>$version</b>" "$revision" "$(value BUILD_DATE)"
+    expect_document /badge.svg image/svg+xml ">$version<"
+    expect_document /openapi.json application/json '"openapi"'
+    expect 'openapi.json' "$(jq -cS . "$work/body")" "$(jq -cS . src/openapi.json)"
+    expect_document /metrics 'text/plain; version=0.0.4; charset=utf-8' \
+        "_build_info{version=\"$version\",revision=\"$revision\",build_date=\"$(value BUILD_DATE)\"} 1"
+}
+
 ask_everything() {
     build=$(document)
     expect_answer GET /version 200 application/json "$build"
@@ -96,6 +119,7 @@ ask_everything() {
     expect 'GET /nowhere' "$(ask GET /nowhere)" 404
     expect 'type of GET /nowhere' "$(grep '^Content-Type' "$work/head")" 'Content-Type: application/problem+json'
     expect 'POST /version' "$(ask POST /version)" 405
+    ask_documents
 }
 
 check_labels() {

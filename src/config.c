@@ -11,10 +11,18 @@
 #include "log.h"
 #include "parse.h"
 
-enum kind { KIND_ACTION, KIND_ADDRESS, KIND_BASE_PATH, KIND_NUMBER, KIND_DURATION, KIND_CHOICE };
+enum kind {
+    KIND_ACTION,
+    KIND_ADDRESS,
+    KIND_PREFIXES,
+    KIND_BASE_PATH,
+    KIND_NUMBER,
+    KIND_DURATION,
+    KIND_CHOICE,
+};
 
 /* A row of the table. The member of struct config at `offset` is a text for KIND_ADDRESS and
- * KIND_BASE_PATH, and a uint32_t for the others. */
+ * KIND_BASE_PATH, a list for KIND_PREFIXES, and a uint32_t for the others. */
 struct setting {
     const char *flag;           /* with its two dashes */
     char letter;                /* the short flag, or 0 */
@@ -77,6 +85,15 @@ static const struct setting SETTINGS[] = {
      .highest = 1000000,
      .offset = offsetof(struct config, max_connections_per_ip),
      .help = "open connections of one address, further ones are closed; 0 is no limit"},
+    {.flag = "--request-deadline",
+     .kind = KIND_DURATION,
+     .variable = "REQUEST_DEADLINE",
+     .value = "DURATION",
+     .fallback = "30s",
+     .lowest = 1000,
+     .highest = TEN_MINUTES,
+     .offset = offsetof(struct config, request_deadline),
+     .help = "a connection that completes no request for this long is closed, at most 1s later"},
     {.flag = "--drain-delay",
      .kind = KIND_DURATION,
      .variable = "DRAIN_DELAY",
@@ -107,7 +124,23 @@ static const struct setting SETTINGS[] = {
      .fallback = "errors",
      .choices = {"off", "errors", "all"},
      .offset = offsetof(struct config, access_log),
-     .help = "requests to log; errors are statuses from 400, probes with 2xx are never logged"},
+     .help = "requests to log; errors are statuses from 400; successes of probes and /metrics are "
+             "never logged"},
+    {.flag = "--access-log-rate",
+     .kind = KIND_NUMBER,
+     .variable = "ACCESS_LOG_RATE",
+     .value = "NUMBER",
+     .fallback = "1000",
+     .highest = 1000000,
+     .offset = offsetof(struct config, access_log_rate),
+     .help = "most requests to log in a second, the next line counts the others; 0 is no limit"},
+    {.flag = "--trusted-proxies",
+     .kind = KIND_PREFIXES,
+     .variable = "TRUSTED_PROXIES",
+     .value = "LIST",
+     .shown_fallback = "none",
+     .offset = offsetof(struct config, trusted_proxies),
+     .help = "who is believed what X-Forwarded-For says, for the access log"},
     {.flag = "--log-format",
      .kind = KIND_CHOICE,
      .variable = "LOG_FORMAT",
@@ -150,7 +183,7 @@ static const struct setting SETTINGS[] = {
 
 enum { SETTING_COUNT = sizeof SETTINGS / sizeof *SETTINGS, ALLOWED_MAX = 160 };
 
-/* The two types of members that `offset` can name. */
+/* The types of members that `offset` can name. */
 static uint32_t *member_number(struct config *config, const struct setting *setting)
 {
     return (uint32_t *)(void *)((char *)config + setting->offset);
@@ -159,6 +192,12 @@ static uint32_t *member_number(struct config *config, const struct setting *sett
 static const char **member_text(struct config *config, const struct setting *setting)
 {
     return (const char **)(void *)((char *)config + setting->offset);
+}
+
+static struct address_prefixes *member_prefixes(struct config *config,
+                                                const struct setting *setting)
+{
+    return (struct address_prefixes *)(void *)((char *)config + setting->offset);
 }
 
 /* Writes what a setting's value may be, to follow "is not" and to stand in a table. */
@@ -170,6 +209,12 @@ static void print_allowed(char *out, size_t size, const struct setting *setting)
     switch (setting->kind) {
     case KIND_ADDRESS:
         (void)snprintf(out, size, "an IPv4 or IPv6 address, such as 127.0.0.1 or ::1");
+        break;
+    case KIND_PREFIXES:
+        (void)snprintf(out, size,
+                       "a list of at most %d addresses and prefixes with commas between them, such "
+                       "as 10.0.0.0/8,::1",
+                       ADDRESS_PREFIXES_MAX);
         break;
     case KIND_BASE_PATH:
         (void)snprintf(out, size,
@@ -220,6 +265,8 @@ static bool read_value(struct config *config, const struct setting *setting, con
     case KIND_ADDRESS:
         *member_text(config, setting) = value;
         return address_parse(value, 0, &address, &size);
+    case KIND_PREFIXES:
+        return address_parse_prefixes(value, member_prefixes(config, setting));
     case KIND_BASE_PATH:
         *member_text(config, setting) = value;
         return parse_base_path(value);

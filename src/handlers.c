@@ -5,28 +5,36 @@
 #include <string.h>
 
 #include "json.h"
+#include "openapi.h"
+#include "page.h"
 #include "parse.h"
 #include "reply.h"
 
 #define PROBLEM "application/problem+json"
 #define JSON "application/json"
 
-/* Answers that depend on the methods of a route, or of the server as a whole. */
+/* Answers that depend on the methods that a route takes, or the server as a whole. */
 struct by_methods {
     struct reply *options;
     struct reply *not_allowed;
 };
+
+/* How many sets of methods there are. */
+enum { METHOD_SETS = (METHOD_GET | METHOD_HEAD | METHOD_OPTIONS) + 1 };
 
 struct handlers {
     struct reply *version;
     struct reply *alive;
     struct reply *ready;
     struct reply *draining;
+    struct reply *metrics[2]; /* by enum metrics_format */
+    struct reply *page;
+    struct reply *badge;
+    struct reply *openapi;
     struct reply *faults[FAULT_COUNT]; /* none for FAULT_NONE */
     struct reply *not_found;
     struct reply *not_implemented;
-    struct by_methods endpoints[ENDPOINT_COUNT];
-    struct by_methods server;
+    struct by_methods by_methods[METHOD_SETS]; /* of those that any route takes */
 };
 
 /* A problem document (RFC 9457) of the type about:blank, whose title is the status' phrase. */
@@ -40,25 +48,34 @@ static struct reply *create_problem(unsigned status, const char *title, const ch
         {.name = "detail", .text = detail},
     };
 
-    return reply_create(status, PROBLEM, allow,
+    return reply_create(status,
+                        &(const struct reply_fields){.content_type = PROBLEM, .allow = allow},
                         json_object(fields, sizeof fields / sizeof *fields));
+}
+
+static struct reply *create_json(unsigned status, char *body)
+{
+    return reply_create(status, &(const struct reply_fields){.content_type = JSON}, body);
 }
 
 static struct reply *create_status(unsigned status, const char *word)
 {
     const struct json_field field = {.name = "status", .text = word};
 
-    return reply_create(status, JSON, NULL, json_object(&field, 1));
+    return create_json(status, json_object(&field, 1));
 }
 
+/* Makes them once for all routes that take the same. */
 static bool create_by_methods(struct by_methods *answers, unsigned methods)
 {
     char allow[ROUTER_ALLOW_MAX];
     char detail[ROUTER_ALLOW_MAX + 64];
 
+    if (answers->options != NULL)
+        return true;
     router_print_allow(allow, sizeof allow, methods);
     (void)snprintf(detail, sizeof detail, "This path takes %s.", allow);
-    answers->options = reply_create(204, NULL, allow, strdup(""));
+    answers->options = reply_create(204, &(const struct reply_fields){.allow = allow}, strdup(""));
     answers->not_allowed = create_problem(405, "Method Not Allowed", allow, detail);
     return answers->options != NULL && answers->not_allowed != NULL;
 }
@@ -109,15 +126,55 @@ static bool create_faults(struct handlers *handlers)
     return complete;
 }
 
+static char *print_text(void *metrics)
+{
+    return metrics_print(metrics, METRICS_TEXT);
+}
+
+static char *print_openmetrics(void *metrics)
+{
+    return metrics_print(metrics, METRICS_OPENMETRICS);
+}
+
+static bool create_metrics(struct handlers *handlers, struct metrics *metrics)
+{
+    char *(*const make[])(void *) = {print_text, print_openmetrics};
+    bool complete = true;
+
+    for (unsigned format = METRICS_TEXT; format <= METRICS_OPENMETRICS; format++) {
+        const struct reply_fields fields = {.content_type = metrics_media_type(format)};
+
+        handlers->metrics[format] = reply_create_live(200, &fields, make[format], metrics);
+        complete = complete && handlers->metrics[format] != NULL;
+    }
+    return complete;
+}
+
+/* What is there for people and their tools. */
+static bool create_documents(struct handlers *handlers, const struct build_info *info)
+{
+    const struct reply_fields page = {.content_type = "text/html; charset=utf-8",
+                                      .content_security_policy = page_policy()};
+    const struct reply_fields badge = {.content_type = "image/svg+xml",
+                                       .content_security_policy = "default-src 'none'"};
+
+    handlers->page = reply_create(200, &page, page_create(info));
+    handlers->badge = reply_create(200, &badge, page_create_badge(info));
+    handlers->openapi = create_json(200, openapi_create());
+    return handlers->page != NULL && handlers->badge != NULL && handlers->openapi != NULL;
+}
+
 /* Makes everything; returns false when anything is missing. */
 static bool create_all(struct handlers *handlers, const struct build_info *info,
-                       const char *base_path)
+                       const char *base_path, struct metrics *metrics)
 {
     size_t count = 0;
     const struct route *routes = router_routes(&count);
     bool complete = create_faults(handlers);
 
-    handlers->version = reply_create(200, JSON, NULL, build_info_document(info));
+    complete = create_metrics(handlers, metrics) && complete;
+    complete = create_documents(handlers, info) && complete;
+    handlers->version = create_json(200, build_info_document(info));
     handlers->alive = create_status(200, "ok");
     handlers->ready = create_status(200, "ready");
     handlers->draining = create_status(503, "draining");
@@ -127,22 +184,19 @@ static bool create_all(struct handlers *handlers, const struct build_info *info,
     complete = complete && handlers->version != NULL && handlers->alive != NULL &&
                handlers->ready != NULL && handlers->draining != NULL &&
                handlers->not_found != NULL && handlers->not_implemented != NULL;
-    complete = create_by_methods(&handlers->server, router_methods()) && complete;
-    for (size_t i = 0; i < count; i++) {
-        struct by_methods *answers = &handlers->endpoints[routes[i].endpoint];
-
-        /* Two paths may lead to one endpoint. */
-        if (answers->options == NULL && !create_by_methods(answers, routes[i].methods))
-            return false;
-    }
+    complete =
+        create_by_methods(&handlers->by_methods[router_methods()], router_methods()) && complete;
+    for (size_t i = 0; complete && i < count; i++)
+        complete = create_by_methods(&handlers->by_methods[routes[i].methods], routes[i].methods);
     return complete;
 }
 
-struct handlers *handlers_create(const struct build_info *info, const char *base_path)
+struct handlers *handlers_create(const struct build_info *info, const char *base_path,
+                                 struct metrics *metrics)
 {
     struct handlers *handlers = calloc(1, sizeof *handlers);
 
-    if (handlers == NULL || create_all(handlers, info, base_path))
+    if (handlers == NULL || create_all(handlers, info, base_path, metrics))
         return handlers;
     handlers_free(handlers);
     return NULL;
@@ -156,35 +210,42 @@ void handlers_free(struct handlers *handlers)
     reply_free(handlers->alive);
     reply_free(handlers->ready);
     reply_free(handlers->draining);
+    reply_free(handlers->metrics[METRICS_TEXT]);
+    reply_free(handlers->metrics[METRICS_OPENMETRICS]);
+    reply_free(handlers->page);
+    reply_free(handlers->badge);
+    reply_free(handlers->openapi);
     reply_free(handlers->not_found);
     reply_free(handlers->not_implemented);
-    reply_free(handlers->server.options);
-    reply_free(handlers->server.not_allowed);
     for (size_t i = 0; i < FAULT_COUNT; i++)
         reply_free(handlers->faults[i]);
-    for (size_t i = 0; i < ENDPOINT_COUNT; i++) {
-        reply_free(handlers->endpoints[i].options);
-        reply_free(handlers->endpoints[i].not_allowed);
+    for (size_t i = 0; i < METHOD_SETS; i++) {
+        reply_free(handlers->by_methods[i].options);
+        reply_free(handlers->by_methods[i].not_allowed);
     }
     free(handlers);
 }
 
-static const struct reply *answer_version(const struct handlers *handlers, bool draining)
-{
-    (void)draining;
-    return handlers->version;
-}
-
 /* Alive while draining too: a liveness probe that failed then would have the process killed. */
-static const struct reply *answer_liveness(const struct handlers *handlers, bool draining)
+static const struct reply *answer_route(const struct handlers *handlers,
+                                        const struct request *request, bool draining)
 {
-    (void)draining;
-    return handlers->alive;
-}
-
-static const struct reply *answer_readiness(const struct handlers *handlers, bool draining)
-{
-    return draining ? handlers->draining : handlers->ready;
+    switch (request->route->endpoint) {
+    case ENDPOINT_LIVENESS:
+        return handlers->alive;
+    case ENDPOINT_READINESS:
+        return draining ? handlers->draining : handlers->ready;
+    case ENDPOINT_METRICS:
+        return handlers->metrics[request->prefers_openmetrics ? METRICS_OPENMETRICS : METRICS_TEXT];
+    case ENDPOINT_PAGE:
+        return handlers->page;
+    case ENDPOINT_BADGE:
+        return handlers->badge;
+    case ENDPOINT_OPENAPI:
+        return handlers->openapi;
+    default:
+        return handlers->version;
+    }
 }
 
 static const struct reply *answer_methods(const struct by_methods *answers, enum method method)
@@ -195,11 +256,6 @@ static const struct reply *answer_methods(const struct by_methods *answers, enum
 const struct reply *handlers_answer(const struct handlers *handlers, const struct request *request,
                                     bool draining)
 {
-    static const struct reply *(*const endpoints[ENDPOINT_COUNT])(const struct handlers *, bool) = {
-        [ENDPOINT_VERSION] = answer_version,
-        [ENDPOINT_LIVENESS] = answer_liveness,
-        [ENDPOINT_READINESS] = answer_readiness,
-    };
     const struct route *route = request->route;
 
     if (request->fault != FAULT_NONE)
@@ -207,10 +263,10 @@ const struct reply *handlers_answer(const struct handlers *handlers, const struc
     if (request->method == METHOD_UNKNOWN)
         return handlers->not_implemented;
     if (request->form != TARGET_PATH)
-        return answer_methods(&handlers->server, request->method);
+        return answer_methods(&handlers->by_methods[router_methods()], request->method);
     if (route == NULL)
         return handlers->not_found;
     if (request->method == METHOD_OPTIONS || (route->methods & request->method) == 0)
-        return answer_methods(&handlers->endpoints[route->endpoint], request->method);
-    return endpoints[route->endpoint](handlers, draining);
+        return answer_methods(&handlers->by_methods[route->methods], request->method);
+    return answer_route(handlers, request, draining);
 }

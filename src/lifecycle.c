@@ -6,13 +6,13 @@
 #include <string.h>
 #include <time.h>
 
-#include "connections.h"
+#include "clock.h"
 
 /* Milliseconds that a request may be on its way; a stop with idle connections takes this long. */
 enum { IDLE_GRACE = 250 };
 
-/* Milliseconds between looks at the connections while stopping. */
-enum { POLL_INTERVAL = 10 };
+/* Milliseconds between looks at the connections while stopping, and between sweeps. */
+enum { POLL_INTERVAL = 10, SWEEP_INTERVAL = 1000 };
 
 /* A signal that is blocked is kept for who waits for it, even when it is ignored: so one that is to
  * stay ignored is left out. */
@@ -52,46 +52,41 @@ static const char *signal_name(int number)
     }
 }
 
-static int wait_for_signal(void)
-{
-    const sigset_t set = stop_signals();
-    int number = 0;
-
-    do {
-        number = sigwaitinfo(&set, NULL);
-    } while (number < 0); /* EINTR: stopped and continued */
-    return number;
-}
-
-/* Waits until `deadline` (milliseconds of CLOCK_MONOTONIC), and at least looks. Returns true when a
- * signal came first. */
-static bool signal_comes_before(int64_t deadline)
-{
-    const sigset_t set = stop_signals();
-
-    for (;;) {
-        const int64_t left = deadline - monotonic_milliseconds();
-        const struct timespec timeout = {
-            .tv_sec = left > 0 ? (time_t)(left / 1000) : 0,
-            .tv_nsec = left > 0 ? (long)(left % 1000) * 1000000 : 0,
-        };
-
-        if (sigtimedwait(&set, NULL, &timeout) > 0)
-            return true;
-        if (left <= 0)
-            return false;
-    }
-}
-
 static int64_t earlier(int64_t a, int64_t b)
 {
     return a < b ? a : b;
 }
 
+/* Waits for a signal until `deadline`, and at least looks; sweeps the server when that is due, at
+ * `*sweep` (both in milliseconds of CLOCK_MONOTONIC). Returns the signal's number, or 0. */
+static int wait_for_signal(struct server *server, int64_t deadline, int64_t *sweep)
+{
+    const sigset_t set = stop_signals();
+
+    for (;;) {
+        const int64_t now = monotonic_milliseconds();
+        const int64_t left = earlier(deadline, *sweep) - now;
+        const struct timespec timeout = {
+            .tv_sec = left > 0 ? (time_t)(left / 1000) : 0,
+            .tv_nsec = left > 0 ? (long)(left % 1000) * 1000000 : 0,
+        };
+        const int number = sigtimedwait(&set, NULL, &timeout);
+
+        if (number > 0) /* EINTR: stopped and continued */
+            return number;
+        if (now >= *sweep) {
+            server_sweep(server);
+            *sweep = now + SWEEP_INTERVAL;
+        }
+        if (now >= deadline)
+            return 0;
+    }
+}
+
 /* Waits for the connections to end. Returns how many are left; `*interrupted` when a signal came.
  */
 static size_t wait_for_connections(struct server *server, int64_t timeout, int64_t drained,
-                                   bool *interrupted)
+                                   int64_t *sweep, bool *interrupted)
 {
     const int64_t deadline = monotonic_milliseconds() + timeout;
     size_t last = 1;
@@ -106,7 +101,7 @@ static size_t wait_for_connections(struct server *server, int64_t timeout, int64
         if ((open == 0 && last == 0) || now >= deadline)
             return open;
         last = open;
-        *interrupted = signal_comes_before(earlier(now + POLL_INTERVAL, deadline));
+        *interrupted = wait_for_signal(server, earlier(now + POLL_INTERVAL, deadline), sweep) > 0;
         if (*interrupted)
             return open;
     }
@@ -114,7 +109,8 @@ static size_t wait_for_connections(struct server *server, int64_t timeout, int64
 
 int lifecycle_run(struct server *server, const struct config *config, struct log *log)
 {
-    const char *name = signal_name(wait_for_signal());
+    int64_t sweep = monotonic_milliseconds() + SWEEP_INTERVAL;
+    const char *name = signal_name(wait_for_signal(server, INT64_MAX, &sweep));
     const int64_t drained = monotonic_milliseconds();
     bool interrupted = false;
     size_t open = 0;
@@ -126,10 +122,11 @@ int lifecycle_run(struct server *server, const struct config *config, struct log
                   {.name = "drain_delay_ms", .number = config->drain_delay},
                   {.name = "shutdown_timeout_ms", .number = config->shutdown_timeout}},
               3);
-    interrupted = signal_comes_before(drained + config->drain_delay);
+    interrupted = wait_for_signal(server, drained + config->drain_delay, &sweep) > 0;
     if (!interrupted) {
         server_stop_accepting(server);
-        open = wait_for_connections(server, config->shutdown_timeout, drained, &interrupted);
+        open =
+            wait_for_connections(server, config->shutdown_timeout, drained, &sweep, &interrupted);
     }
     if (interrupted)
         log_write(log, LOG_WARN, "second signal, leaving at once", NULL, 0);

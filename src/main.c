@@ -15,16 +15,18 @@
 #include "lifecycle.h"
 #include "listener.h"
 #include "log.h"
+#include "metrics.h"
 #include "probe.h"
 #include "resources.h"
 #include "server.h"
+#include "usage.h"
 
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_BAD_SETTING = 2 };
 
 enum {
     DEFAULT_CONNECTIONS = 10000,
-    /* Descriptors that are no connections: three standard ones and the listener with some to spare,
-     * and of each thread an epoll set and an eventfd. */
+    /* Descriptors that are no connections: three standard ones, the listener and two files below
+     * /proc with some to spare, and of each thread an epoll set and an eventfd. */
     SPARE_FILES = 16,
     FILES_OF_A_THREAD = 2,
 };
@@ -127,11 +129,11 @@ static void log_listening(struct log *log, int listener, const struct config *co
 }
 
 /* Serves with the answers made, until a signal. */
-static int serve_with(const struct handlers *handlers, struct config *config,
-                      const struct build_info *info, struct log *log)
+static int serve_answers(struct server_parts *parts, const struct build_info *info)
 {
+    const struct config *config = parts->config;
+    struct log *log = parts->log;
     const int listener = listener_open(config->address, (uint16_t)config->port);
-    struct server_parts parts = {config, handlers, log, listener};
     struct server *server = NULL;
     int status = EXIT_FAILED;
 
@@ -144,7 +146,8 @@ static int serve_with(const struct handlers *handlers, struct config *config,
                   3);
         return EXIT_FAILED;
     }
-    server = server_start(&parts);
+    parts->listener = listener;
+    server = server_start(parts);
     if (server == NULL)
         return fail_to_run(log, "cannot start", "no memory, threads or descriptors for the server");
     log_listening(log, listener, config, info);
@@ -154,21 +157,42 @@ static int serve_with(const struct handlers *handlers, struct config *config,
     return status;
 }
 
+/* Makes the answers, and serves. */
+static int serve_metrics(struct server_parts *parts, const struct build_info *info)
+{
+    struct handlers *handlers = handlers_create(info, parts->config->base_path, parts->metrics);
+    int status = EXIT_FAILED;
+
+    if (handlers == NULL)
+        return fail_to_run(parts->log, "cannot start", "no memory for the answers");
+    parts->handlers = handlers;
+    status = serve_answers(parts, info);
+    handlers_free(handlers);
+    return status;
+}
+
 static int serve(struct config *config, const struct build_info *info)
 {
-    struct handlers *handlers = NULL;
+    struct metrics *metrics = NULL;
+    struct usage usage;
     struct log log;
     int status = EXIT_FAILED;
 
     log_init(&log, STDERR_FILENO, config->log_format, config->log_level);
+    log.rate = config->access_log_rate;
     lifecycle_block_signals();
     if (resolve_config(config, &log) < 0)
         return EXIT_FAILED;
-    handlers = handlers_create(info, config->base_path);
-    if (handlers == NULL)
-        return fail_to_run(&log, "cannot start", "no memory for the answers");
-    status = serve_with(handlers, config, info, &log);
-    handlers_free(handlers);
+    usage_open(&usage, "/proc/self", resources_open_files());
+    metrics = metrics_create(&(const struct metrics_parts){info, &log, &usage, config->threads,
+                                                           config->max_connections});
+    if (metrics == NULL)
+        status = fail_to_run(&log, "cannot start", "no memory for the metrics");
+    else
+        status = serve_metrics(
+            &(struct server_parts){.config = config, .log = &log, .metrics = metrics}, info);
+    metrics_free(metrics);
+    usage_close(&usage);
     return status;
 }
 

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "address.h"
-#include "connections.h"
+#include "clock.h"
 #include "parse.h"
 
 enum { TIMEOUT = 3000, REQUEST_MAX = PARSE_BASE_PATH_MAX + 128 };

@@ -6,11 +6,54 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-#define DIGITS "0123456789"
-#define HEX DIGITS "abcdefABCDEF"
-#define ALPHA "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#define UNRESERVED ALPHA DIGITS "-._~"
-#define PCHAR UNRESERVED "!$&'()*+,;=:@%"
+/* Letters and digits, which most bytes are, are found by their ranges: strspn() with a set of them
+ * takes a third of the time of a request. */
+static bool is_digit(char byte)
+{
+    return byte >= '0' && byte <= '9';
+}
+
+static bool is_alphanumeric(char byte)
+{
+    return (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || is_digit(byte);
+}
+
+static bool is_one_of(char byte, const char *set)
+{
+    return byte != '\0' && strchr(set, byte) != NULL;
+}
+
+/* RFC 3986, section 2.3, and section 3.3 with the '%' of escapes. */
+static bool is_unreserved(char byte)
+{
+    return is_alphanumeric(byte) || is_one_of(byte, "-._~");
+}
+
+static bool is_path_byte(char byte)
+{
+    return is_alphanumeric(byte) || is_one_of(byte, "/-._~!$&'()*+,;=:@%");
+}
+
+static bool is_query_byte(char byte)
+{
+    return byte == '?' || is_path_byte(byte);
+}
+
+/* RFC 9110, section 5.6.2. */
+static bool is_token_byte(char byte)
+{
+    return is_alphanumeric(byte) || is_one_of(byte, "!#$%&'*+-.^_`|~");
+}
+
+/* How many bytes at the start of a text are of a kind; its NUL is of none. */
+static size_t span(const char *text, bool (*is_kind)(char))
+{
+    size_t length = 0;
+
+    while (is_kind(text[length]))
+        length++;
+    return length;
+}
 
 enum method request_parse_method(const char *token)
 {
@@ -30,12 +73,16 @@ enum method request_parse_method(const char *token)
     return METHOD_UNKNOWN;
 }
 
+static bool is_hex_digit(char byte)
+{
+    return is_digit(byte) || is_one_of(byte, "abcdefABCDEF");
+}
+
 /* True when every '%' in the text is followed by two hex digits (RFC 3986, section 2.1). */
 static bool escapes_are_valid(const char *text)
 {
     for (text = strchr(text, '%'); text != NULL; text = strchr(text + 1, '%')) {
-        if (text[1] == '\0' || text[2] == '\0' || strchr(HEX, text[1]) == NULL ||
-            strchr(HEX, text[2]) == NULL)
+        if (!is_hex_digit(text[1]) || !is_hex_digit(text[2]))
             return false;
     }
     return true;
@@ -44,8 +91,8 @@ static bool escapes_are_valid(const char *text)
 /* Takes apart what begins with a path: "/…", or nothing or a query after an authority. */
 static struct request_target parse_path(const char *text)
 {
-    const size_t path = strspn(text, PCHAR "/");
-    const size_t query = text[path] == '?' ? strspn(text + path, PCHAR "/?") : 0;
+    const size_t path = span(text, is_path_byte);
+    const size_t query = text[path] == '?' ? span(text + path, is_query_byte) : 0;
 
     if (text[path + query] != '\0' || !escapes_are_valid(text))
         return (struct request_target){.form = TARGET_MALFORMED};
@@ -100,7 +147,7 @@ static size_t host_length(char *value)
     int result = 0;
 
     if (value[0] != '[')
-        return strspn(value, UNRESERVED);
+        return span(value, is_unreserved);
     end = strchr(value, ']');
     if (end == NULL)
         return 0;
@@ -125,7 +172,7 @@ bool request_host_is_valid(const char *value, size_t length)
         return false;
     if (copy[host] == '\0')
         return true;
-    if (copy[host] != ':' || strspn(copy + host + 1, DIGITS) != length - host - 1)
+    if (copy[host] != ':' || span(copy + host + 1, is_digit) != length - host - 1)
         return false;
     for (const char *at = copy + host + 1; *at != '\0' && port <= 65535; at++)
         port = port * 10 + (unsigned)(*at - '0');
@@ -135,12 +182,10 @@ bool request_host_is_valid(const char *value, size_t length)
 bool request_field_is_valid(const char *name, size_t name_length, const char *value,
                             size_t value_length)
 {
-    static const char token[] = ALPHA DIGITS "!#$%&'*+-.^_`|~";
-
     if (name_length == 0)
         return false;
     for (size_t i = 0; i < name_length; i++) {
-        if (name[i] == '\0' || strchr(token, name[i]) == NULL)
+        if (!is_token_byte(name[i]))
             return false;
     }
     for (size_t i = 0; i < value_length; i++) {
@@ -150,4 +195,73 @@ bool request_field_is_valid(const char *name, size_t name_length, const char *va
             return false;
     }
     return true;
+}
+
+/* A part of a text. */
+struct span {
+    const char *at;
+    size_t length;
+};
+
+/* Takes the part up to `separator` off the begin of a text; white space around it is not in it. */
+static struct span take_part(struct span *text, char separator)
+{
+    const char *end = memchr(text->at, separator, text->length);
+    struct span part = {text->at, end == NULL ? text->length : (size_t)(end - text->at)};
+    const size_t used = end == NULL ? text->length : part.length + 1;
+
+    text->at += used;
+    text->length -= used;
+    while (part.length > 0 && (part.at[0] == ' ' || part.at[0] == '\t')) {
+        part.at++;
+        part.length--;
+    }
+    while (part.length > 0 && (part.at[part.length - 1] == ' ' || part.at[part.length - 1] == '\t'))
+        part.length--;
+    return part;
+}
+
+static bool is_word(struct span part, const char *word)
+{
+    return part.length == strlen(word) && strncasecmp(part.at, word, part.length) == 0;
+}
+
+/* The weight that the parameters of a media type say, in thousandths: "q=0.5" is 500, none 1000
+ * (RFC 9110, section 12.4.2). */
+static unsigned find_weight(struct span parameters)
+{
+    while (parameters.length > 0) {
+        const struct span part = take_part(&parameters, ';');
+        unsigned weight = 0;
+        unsigned unit = 100;
+
+        if (part.length < 3 || strncasecmp(part.at, "q=", 2) != 0)
+            continue;
+        if (part.at[2] == '1')
+            return 1000;
+        for (size_t i = 4; i < part.length && is_digit(part.at[i]); i++) {
+            weight += unit * (unsigned)(part.at[i] - '0');
+            unit /= 10;
+        }
+        return weight;
+    }
+    return 1000;
+}
+
+bool request_prefers_openmetrics(const char *value, size_t length)
+{
+    struct span list = {value, length};
+    unsigned openmetrics = 0;
+    unsigned text = 0;
+
+    while (list.length > 0) {
+        struct span element = take_part(&list, ',');
+        const struct span type = take_part(&element, ';');
+
+        if (is_word(type, "application/openmetrics-text") && find_weight(element) > openmetrics)
+            openmetrics = find_weight(element);
+        else if (is_word(type, "text/plain") && find_weight(element) > text)
+            text = find_weight(element);
+    }
+    return openmetrics > 0 && openmetrics >= text;
 }

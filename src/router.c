@@ -8,13 +8,15 @@
 enum { READ = METHOD_GET | METHOD_HEAD | METHOD_OPTIONS };
 
 static const struct route ROUTES[] = {
-    {"/version", READ, ENDPOINT_VERSION, false},
-    {"/__version__", READ, ENDPOINT_VERSION, false},
-    {"/healthz", READ, ENDPOINT_LIVENESS, true},
-    {"/readyz", READ, ENDPOINT_READINESS, true},
+    {"/version", READ, ENDPOINT_VERSION, false}, {"/__version__", READ, ENDPOINT_VERSION, false},
+    {"/healthz", READ, ENDPOINT_LIVENESS, true}, {"/readyz", READ, ENDPOINT_READINESS, true},
+    {"/metrics", READ, ENDPOINT_METRICS, true},  {"/", READ, ENDPOINT_PAGE, false},
+    {"/badge.svg", READ, ENDPOINT_BADGE, false}, {"/openapi.json", READ, ENDPOINT_OPENAPI, false},
 };
 
 enum { ROUTE_COUNT = sizeof ROUTES / sizeof *ROUTES };
+
+_Static_assert((int)ROUTE_COUNT <= (int)ROUTER_ROUTES_MAX, "what is kept by route must have room");
 
 static const struct route *find(const char *path, size_t length)
 {

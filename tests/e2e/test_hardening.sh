@@ -38,13 +38,19 @@ stack_is_not_executable_and_guarded() {
     has_symbol '__stack_chk_fail' || fail 'no stack protector'
 }
 
+# The Makefile links abort() in its place: cJSON, which calls it for fractions alone, must be the only one who would.
+nobody_else_scans() {
+    callers=$(nm -A "${PROGRAM%/*}"/src/*.o "$DEPS"/lib/libmicrohttpd.a 2>"$scratch/log" | grep -E ' U v?f?sscanf$') || return 0
+    fail "sscanf is called by: $callers"
+}
+
 library_calls_are_fortified() {
     has_symbol '__(sn|f)printf_chk'
 }
 
 # What only some builds have: no FORTIFY_SOURCE in musl, nor beside sanitizers and coverage.
 case $PROGRAM in
-*-static*) others='static_program_names_no_interpreter static_program_is_stripped' ;;
+*-static*) others='static_program_names_no_interpreter static_program_is_stripped nobody_else_scans' ;;
 */plain*/*) others=library_calls_are_fortified ;;
 *) others= ;;
 esac

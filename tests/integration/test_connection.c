@@ -57,8 +57,8 @@ static void connection_survives_errors_of_well_formed_requests(void **state)
     const int client = client_connect(port);
 
     (void)state;
-    client_expect_answer(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n", &not_found);
-    client_expect_answer(client, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", &head);
+    client_expect_answer(client, "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", &not_found);
+    client_expect_answer(client, "HEAD /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", &head);
     client_expect_answer(client, "POST /readyz HTTP/1.1\r\nHost: a\r\n\r\n", &not_allowed);
     client_expect_answer(client, GET_HEALTHZ, &ALIVE);
     (void)close(client);
@@ -240,7 +240,23 @@ static void connection_above_the_limit_of_an_address_is_closed(void **state)
     process_stop(process);
 }
 
-/* Finds the line of the log that has `text`, and replaces its time. The caller frees it. */
+/* Replaces the number of microseconds that a request took. */
+static void replace_duration(char *line)
+{
+    static const char name[] = "\"duration_us\":";
+    char *at = strstr(line, name);
+    size_t digits = 0;
+
+    assert_non_null(at);
+    at += strlen(name);
+    digits = strspn(at, "0123456789");
+    assert_true(digits > 0);
+    *at = 'N';
+    memmove(at + 1, at + digits, strlen(at + digits) + 1);
+}
+
+/* Finds the line of a request in the log that has `text`, and replaces its times. The caller frees
+ * it. */
 static char *find_line(struct process *process, const char *text)
 {
     const char *at = process_wait_for(process, text);
@@ -255,6 +271,7 @@ static char *find_line(struct process *process, const char *text)
     assert_non_null(copy);
     assert_true(strlen(copy) > strlen("{\"time\":\"0000-00-00T00:00:00.000Z\","));
     memcpy(copy, "{\"time\":\"0000-00-00T00:00:00.000Z\",", 35);
+    replace_duration(copy);
     return copy;
 }
 
@@ -266,10 +283,10 @@ static void expect_line(struct process *process, const char *text, const char *e
     free(line);
 }
 
-#define LOGGED(level, method, target, status)                                                      \
+#define LOGGED(level, method, path, status, bytes)                                                 \
     "{\"time\":\"0000-00-00T00:00:00.000Z\",\"level\":\"" level                                    \
-    "\",\"msg\":\"request\",\"remote\":\"127.0.0.1\",\"method\":\"" method                         \
-    "\",\"target\":\"" target "\",\"status\":" status "}"
+    "\",\"msg\":\"request\",\"remote\":\"127.0.0.1\",\"method\":\"" method "\",\"path\":\"" path   \
+    "\",\"status\":" status ",\"bytes\":" bytes ",\"duration_us\":N}"
 
 static void access_log_escapes_what_the_client_sent(void **state)
 {
@@ -292,11 +309,11 @@ static void access_log_escapes_what_the_client_sent(void **state)
         free(client_receive(client, false));
         (void)close(client);
     }
-    expect_line(process, "/a", LOGGED("warn", "GET", "/a\\\"b\\\\c", "400"));
-    expect_line(process, "[31m", LOGGED("warn", "GET", "/\\u001b[31m\\u00ff", "400"));
-    expect_line(process, "/n", LOGGED("warn", "ABCDEFGHIJKLMNO", "/n", "501"));
-    expect_line(process, "/malformed", LOGGED("warn", "-", "/malformed", "400"));
-    expect_line(process, "/posted", LOGGED("warn", "POST", "/posted", "413"));
+    expect_line(process, "/a", LOGGED("warn", "GET", "/a\\\"b\\\\c", "400", "154"));
+    expect_line(process, "[31m", LOGGED("warn", "GET", "/\\u001b[31m\\u00ff", "400", "154"));
+    expect_line(process, "/n", LOGGED("warn", "ABCDEFGHIJKLMNO", "/n", "501", "131"));
+    expect_line(process, "/malformed", LOGGED("warn", "-", "/malformed", "400", "0"));
+    expect_line(process, "/posted", LOGGED("warn", "POST", "/posted", "413", "117"));
     process_stop(process);
 }
 

@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "client.h"
-#include "connections.h"
+#include "clock.h"
 #include "documents.h"
 #include "process.h"
 

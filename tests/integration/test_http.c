@@ -1,6 +1,7 @@
 /* The HTTP contract: each kind of request, and its whole answer. */
 #include "test.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,6 +9,8 @@
 #include "build_info.h"
 #include "client.h"
 #include "documents.h"
+#include "openapi.h"
+#include "page.h"
 #include "process.h"
 
 struct server {
@@ -79,6 +82,63 @@ static void get_answers_document(void **state)
     expect_rows(server, rows, COUNT_OF(rows));
 }
 
+static void description_is_answered_as_json(void **state)
+{
+    const struct server *server = *state;
+    char *document = openapi_create();
+    const struct client_answer answer = {"200 OK", TYPE_JSON, NULL, document, false, false};
+    const struct row rows[] = {
+        {"GET /openapi.json HTTP/1.1\r\nHost: a\r\n\r\n", answer},
+        {"GET /some/prefix/openapi.json HTTP/1.1\r\nHost: a\r\n\r\n", answer},
+    };
+
+    expect_rows(server, rows, COUNT_OF(rows));
+    free(document);
+}
+
+/* Sends the request and expects what people are sent, to the byte. */
+static void expect_for_people(const struct server *server, const char *request, const char *type,
+                              const char *policy, const char *body)
+{
+    const int client = client_connect(server->port);
+    const size_t size = strlen(body) + 1024;
+    char *expected = malloc(size);
+
+    assert_non_null(expected);
+    (void)snprintf(expected, size,
+                   "HTTP/1.1 200 OK\r\nDate: DATE\r\nContent-Type: %s\r\n"
+                   "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n"
+                   "Content-Security-Policy: %s\r\nContent-Length: %zu\r\n\r\n%s",
+                   type, policy, strlen(body), strncmp(request, "HEAD ", 5) == 0 ? "" : body);
+    client_expect(client, request, expected);
+    free(expected);
+    (void)close(client);
+}
+
+static void page_and_badge_are_answered_with_their_policies(void **state)
+{
+    static const char *const pages[] = {
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET http://a HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /some/prefix/ HTTP/1.1\r\nHost: a\r\n\r\n",
+    };
+    static const char *const badges[] = {
+        "GET /badge.svg HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET /some/prefix/badge.svg HTTP/1.1\r\nHost: a\r\n\r\n",
+    };
+    const struct build_info info = build_info_get();
+    char *page = page_create(&info);
+    char *badge = page_create_badge(&info);
+
+    for (size_t i = 0; i < COUNT_OF(pages); i++)
+        expect_for_people(*state, pages[i], "text/html; charset=utf-8", page_policy(), page);
+    for (size_t i = 0; i < COUNT_OF(badges); i++)
+        expect_for_people(*state, badges[i], "image/svg+xml", "default-src 'none'", badge);
+    free(page);
+    free(badge);
+}
+
 static void head_answers_same_fields_without_body(void **state)
 {
     const struct server *server = *state;
@@ -144,8 +204,8 @@ static void unknown_path_answers_404(void **state)
 {
     static const char body[] = DOCUMENT_PROBLEM(
         404, "Not Found",
-        "Nothing is served at this path. There are /version, /__version__, /healthz, /readyz, and "
-        "the same below /some/prefix.");
+        "Nothing is served at this path. There are /version, /__version__, /healthz, /readyz, "
+        "/metrics, /, /badge.svg, /openapi.json, and the same below /some/prefix.");
     const struct client_answer answer = {"404 Not Found", TYPE_PROBLEM, NULL, body, false, false};
     const struct client_answer head = {"404 Not Found", TYPE_PROBLEM, NULL, body, false, true};
     const struct row rows[] = {
@@ -157,7 +217,7 @@ static void unknown_path_answers_404(void **state)
         {"GET /%76ersion HTTP/1.1\r\nHost: a\r\n\r\n", answer},
         {"GET /some/prefix HTTP/1.1\r\nHost: a\r\n\r\n", answer},
         {"GET /some/prefix/some/prefix/version HTTP/1.1\r\nHost: a\r\n\r\n", answer},
-        {"GET http://a HTTP/1.1\r\nHost: a\r\n\r\n", answer},
+        {"GET http://a/nowhere HTTP/1.1\r\nHost: a\r\n\r\n", answer},
         {"POST /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", answer},
         {"HEAD /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", head},
         {"OPTIONS /nowhere HTTP/1.1\r\nHost: a\r\n\r\n", answer},
@@ -284,6 +344,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(get_answers_document),
+        cmocka_unit_test(description_is_answered_as_json),
+        cmocka_unit_test(page_and_badge_are_answered_with_their_policies),
         cmocka_unit_test(head_answers_same_fields_without_body),
         cmocka_unit_test(options_answers_allow),
         cmocka_unit_test(wrong_method_answers_405_with_allow),

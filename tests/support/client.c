@@ -13,8 +13,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "connections.h"
-
 enum { ANSWER_MAX = 64 * 1024 };
 
 int client_connect(uint16_t port)

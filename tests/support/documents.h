@@ -32,7 +32,7 @@
 #define DOCUMENT_NOT_FOUND                                                                         \
     DOCUMENT_PROBLEM(404, "Not Found",                                                             \
                      "Nothing is served at this path. There are /version, /__version__, "          \
-                     "/healthz, /readyz.")
+                     "/healthz, /readyz, /metrics, /, /badge.svg, /openapi.json.")
 #define DOCUMENT_NOT_ALLOWED                                                                       \
     DOCUMENT_PROBLEM(405, "Method Not Allowed", "This path takes GET, HEAD, OPTIONS.")
 #define DOCUMENT_NOT_IMPLEMENTED                                                                   \

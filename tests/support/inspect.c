@@ -3,6 +3,8 @@
 #include "test.h"
 
 #include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 size_t inspect_count_descriptors(void)
@@ -31,4 +33,22 @@ void inspect_replace_times(char *log)
         memcpy(at, "TIME", 4);
         memmove(at + 4, at + strlen(form) - 1, strlen(at + strlen(form) - 1) + 1);
     }
+}
+
+unsigned long inspect_metric(struct metrics *metrics, const char *series)
+{
+    char *text = metrics_print(metrics, METRICS_TEXT);
+    char line[256];
+    const char *at = NULL;
+    unsigned long number = 0;
+
+    assert_non_null(text);
+    (void)snprintf(line, sizeof line, "\n%s ", series);
+    at = strstr(text, line);
+    if (at != NULL)
+        number = strtoul(at + strlen(line), NULL, 10);
+    free(text);
+    if (at == NULL)
+        fail_msg("%s is not among the metrics", series);
+    return number;
 }

@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include "metrics.h"
+
 /* How many descriptors this process has open, give or take a constant: to be
  * compared with an earlier count. */
 size_t inspect_count_descriptors(void);
@@ -11,5 +13,9 @@ size_t inspect_count_descriptors(void);
 /* Replaces the time of each line of a log in JSON by TIME, after a look at its
  * form. */
 void inspect_replace_times(char *log);
+
+/* The number of a series, written as in the text format: name and labels. Fails the test when there
+ * is none. */
+unsigned long inspect_metric(struct metrics *metrics, const char *series);
 
 #endif

@@ -14,7 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "connections.h"
+#include "clock.h"
 
 enum { WORDS_MAX = 64 };
 

@@ -9,7 +9,7 @@
 #include "config.h"
 #include "log.h"
 
-enum { ERROR_SIZE = 512, ARGUMENTS_MAX = 32, TEXT_SIZE = 16 * 1024 };
+enum { ERROR_SIZE = 512, ARGUMENTS_MAX = 32, TEXT_SIZE = 16 * 1024, ALL_SIZE = 2 * TEXT_SIZE };
 
 /* The settings, as they are promised to users. */
 struct setting {
@@ -20,7 +20,7 @@ struct setting {
     const char *fallback; /* the default */
     const char *allowed;
     bool fallback_is_a_value; /* else it is words */
-    bool is_text;
+    enum { MEMBER_NUMBER, MEMBER_TEXT, MEMBER_PREFIXES } member;
     size_t offset; /* of the member of struct config */
 };
 
@@ -30,10 +30,13 @@ enum index {
     THREADS,
     MAX_CONNECTIONS,
     MAX_CONNECTIONS_PER_IP,
+    REQUEST_DEADLINE,
     DRAIN_DELAY,
     SHUTDOWN_TIMEOUT,
     BASE_PATH,
     ACCESS_LOG,
+    ACCESS_LOG_RATE,
+    TRUSTED_PROXIES,
     LOG_FORMAT,
     LOG_LEVEL,
     HEALTHCHECK, /* the first that takes no value */
@@ -48,35 +51,46 @@ enum { VALUE_COUNT = HEALTHCHECK };
 static const struct setting SETTINGS[SETTING_COUNT] = {
     [ADDRESS] = {"--address", "-a", "ADDRESS", "ADDRESS",
                  "::, both families; 0.0.0.0 where the host has no IPv6",
-                 "an IPv4 or IPv6 address, such as 127.0.0.1 or ::1", false, true,
+                 "an IPv4 or IPv6 address, such as 127.0.0.1 or ::1", false, MEMBER_TEXT,
                  offsetof(struct config, address)},
     [PORT] = {"--port", "-p", "PORT", "NUMBER", "5000", "a whole number from 0 to 65535", true,
-              false, offsetof(struct config, port)},
+              MEMBER_NUMBER, offsetof(struct config, port)},
     [THREADS] = {"--threads", "-t", "THREADS", "NUMBER", "the CPUs that the process may use",
-                 "a whole number from 1 to 256", false, false, offsetof(struct config, threads)},
+                 "a whole number from 1 to 256", false, MEMBER_NUMBER,
+                 offsetof(struct config, threads)},
     [MAX_CONNECTIONS] = {"--max-connections", NULL, "MAX_CONNECTIONS", "NUMBER",
                          "10000, less where the limit of open files is lower",
-                         "a whole number from 1 to 1000000", false, false,
+                         "a whole number from 1 to 1000000", false, MEMBER_NUMBER,
                          offsetof(struct config, max_connections)},
     [MAX_CONNECTIONS_PER_IP] = {"--max-connections-per-ip", NULL, "MAX_CONNECTIONS_PER_IP",
-                                "NUMBER", "0", "a whole number from 0 to 1000000", true, false,
-                                offsetof(struct config, max_connections_per_ip)},
+                                "NUMBER", "0", "a whole number from 0 to 1000000", true,
+                                MEMBER_NUMBER, offsetof(struct config, max_connections_per_ip)},
+    [REQUEST_DEADLINE] = {"--request-deadline", NULL, "REQUEST_DEADLINE", "DURATION", "30s",
+                          "a duration from 1s to 10m, with a unit: ms, s, m or h", true,
+                          MEMBER_NUMBER, offsetof(struct config, request_deadline)},
     [DRAIN_DELAY] = {"--drain-delay", NULL, "DRAIN_DELAY", "DURATION", "0s",
-                     "a duration from 0s to 10m, with a unit: ms, s, m or h", true, false,
+                     "a duration from 0s to 10m, with a unit: ms, s, m or h", true, MEMBER_NUMBER,
                      offsetof(struct config, drain_delay)},
     [SHUTDOWN_TIMEOUT] = {"--shutdown-timeout", NULL, "SHUTDOWN_TIMEOUT", "DURATION", "8s",
-                          "a duration from 0s to 10m, with a unit: ms, s, m or h", true, false,
-                          offsetof(struct config, shutdown_timeout)},
+                          "a duration from 0s to 10m, with a unit: ms, s, m or h", true,
+                          MEMBER_NUMBER, offsetof(struct config, shutdown_timeout)},
     [BASE_PATH] = {"--base-path", NULL, "BASE_PATH", "PATH", "none",
                    "a path such as /some/prefix: at most 128 bytes, no '/' at its end, segments of "
                    "letters, digits and -._~",
-                   false, true, offsetof(struct config, base_path)},
+                   false, MEMBER_TEXT, offsetof(struct config, base_path)},
     [ACCESS_LOG] = {"--access-log", NULL, "ACCESS_LOG", "WHAT", "errors", "one of off, errors, all",
-                    true, false, offsetof(struct config, access_log)},
+                    true, MEMBER_NUMBER, offsetof(struct config, access_log)},
+    [ACCESS_LOG_RATE] = {"--access-log-rate", NULL, "ACCESS_LOG_RATE", "NUMBER", "1000",
+                         "a whole number from 0 to 1000000", true, MEMBER_NUMBER,
+                         offsetof(struct config, access_log_rate)},
+    [TRUSTED_PROXIES] = {"--trusted-proxies", NULL, "TRUSTED_PROXIES", "LIST", "none",
+                         "a list of at most 16 addresses and prefixes with commas between them, "
+                         "such as 10.0.0.0/8,::1",
+                         false, MEMBER_PREFIXES, offsetof(struct config, trusted_proxies)},
     [LOG_FORMAT] = {"--log-format", NULL, "LOG_FORMAT", "FORMAT", "json; text on a terminal",
-                    "one of json, text", false, false, offsetof(struct config, log_format)},
+                    "one of json, text", false, MEMBER_NUMBER, offsetof(struct config, log_format)},
     [LOG_LEVEL] = {"--log-level", NULL, "LOG_LEVEL", "LEVEL", "info",
-                   "one of error, warn, info, debug", true, false,
+                   "one of error, warn, info, debug", true, MEMBER_NUMBER,
                    offsetof(struct config, log_level)},
     [HEALTHCHECK] = {.flag = "--healthcheck"},
     [LICENSES] = {.flag = "--licenses"},
@@ -86,8 +100,10 @@ static const struct setting SETTINGS[SETTING_COUNT] = {
 
 static const struct config DEFAULTS = {
     .port = 5000,
+    .request_deadline = 30000,
     .shutdown_timeout = 8000,
     .access_log = ACCESS_LOG_ERRORS,
+    .access_log_rate = 1000,
     .log_format = LOG_FORMAT_AUTO,
     .log_level = LOG_INFO,
     .action = CONFIG_SERVE,
@@ -123,23 +139,42 @@ static int read_config(struct config *config, const char *const *arguments, char
     return config_read(config, argc, argv, error, ERROR_SIZE);
 }
 
-static void describe(const struct config *config, char text[TEXT_SIZE])
+/* Writes the prefixes, each as its bytes in hex digits and its bits. */
+static void describe_prefixes(const struct address_prefixes *prefixes, char text[TEXT_SIZE])
 {
-    (void)snprintf(text, TEXT_SIZE,
-                   "address %s, base path %s, port %u, threads %u, connections %u, per IP %u, "
-                   "drain %u, shutdown %u, access log %u, format %u, level %u, action %u",
-                   config->address ? config->address : "none",
-                   config->base_path ? config->base_path : "none", config->port, config->threads,
-                   config->max_connections, config->max_connections_per_ip, config->drain_delay,
-                   config->shutdown_timeout, config->access_log, config->log_format,
-                   config->log_level, config->action);
+    size_t used = 0;
+
+    text[0] = '\0';
+    assert_true(prefixes->count <= ADDRESS_PREFIXES_MAX);
+    for (unsigned i = 0; i < prefixes->count; i++) {
+        for (size_t j = 0; j < sizeof prefixes->items[i].key.bytes; j++)
+            used += (size_t)snprintf(text + used, TEXT_SIZE - used, "%02x",
+                                     prefixes->items[i].key.bytes[j]);
+        used += (size_t)snprintf(text + used, TEXT_SIZE - used, "/%u ", prefixes->items[i].bits);
+    }
+}
+
+static void describe(const struct config *config, char text[ALL_SIZE])
+{
+    char proxies[TEXT_SIZE];
+
+    describe_prefixes(&config->trusted_proxies, proxies);
+    (void)snprintf(
+        text, ALL_SIZE,
+        "address %s, base path %s, port %u, threads %u, connections %u, per IP %u, "
+        "deadline %u, drain %u, shutdown %u, access log %u, rate %u, proxies %s, "
+        "format %u, level %u, action %u",
+        config->address ? config->address : "none", config->base_path ? config->base_path : "none",
+        config->port, config->threads, config->max_connections, config->max_connections_per_ip,
+        config->request_deadline, config->drain_delay, config->shutdown_timeout, config->access_log,
+        config->access_log_rate, proxies, config->log_format, config->log_level, config->action);
 }
 
 static void expect_config(const char *const *arguments, const struct config *expected)
 {
     struct config config;
-    char actual_text[TEXT_SIZE];
-    char expected_text[TEXT_SIZE];
+    char actual_text[ALL_SIZE];
+    char expected_text[ALL_SIZE];
     char error[ERROR_SIZE];
 
     if (read_config(&config, arguments, error) != 0)
@@ -189,9 +224,12 @@ static void config_has_every_setting_of_flags(void **state)
         .threads = 2,
         .max_connections = 3,
         .max_connections_per_ip = 4,
+        .request_deadline = 7000,
         .drain_delay = 5000,
         .shutdown_timeout = 6,
         .access_log = ACCESS_LOG_ALL,
+        .access_log_rate = 8,
+        .trusted_proxies = {{{{{[10] = 0xff, 0xff, 10}}, 104}, {{{[15] = 1}}, 128}}, 2},
         .log_format = LOG_FORMAT_TEXT,
         .log_level = LOG_DEBUG,
         .action = CONFIG_HEALTHCHECK,
@@ -200,8 +238,10 @@ static void config_has_every_setting_of_flags(void **state)
     (void)state;
     expect_config(ARGUMENTS("-a127.0.0.1", "--port=8080", "-t", "2", "--max-connections", "3",
                             "--healthcheck", "--max-connections-per-ip=4", "--drain-delay=5s",
-                            "--shutdown-timeout=6ms", "--base-path=/base", "--access-log=all",
-                            "--log-format=text", "--log-level=debug"),
+                            "--shutdown-timeout=6ms", "--request-deadline=7s",
+                            "--access-log-rate=8", "--trusted-proxies=10.0.0.0/8,::1",
+                            "--base-path=/base", "--access-log=all", "--log-format=text",
+                            "--log-level=debug"),
                   &expected);
 }
 
@@ -227,6 +267,11 @@ static const struct accepted ACCEPTED[] = {
     {MAX_CONNECTIONS, "1000000", NULL, 1000000},
     {MAX_CONNECTIONS_PER_IP, "0", NULL, 0},
     {MAX_CONNECTIONS_PER_IP, "1000000", NULL, 1000000},
+    {REQUEST_DEADLINE, "1s", NULL, 1000},
+    {REQUEST_DEADLINE, "1000ms", NULL, 1000},
+    {REQUEST_DEADLINE, "1001ms", NULL, 1001},
+    {REQUEST_DEADLINE, "10m", NULL, 600000},
+    {REQUEST_DEADLINE, "600000ms", NULL, 600000},
     {DRAIN_DELAY, "0ms", NULL, 0},
     {DRAIN_DELAY, "1500ms", NULL, 1500},
     {DRAIN_DELAY, "10m", NULL, 600000},
@@ -237,6 +282,15 @@ static const struct accepted ACCEPTED[] = {
     {ACCESS_LOG, "off", NULL, ACCESS_LOG_OFF},
     {ACCESS_LOG, "errors", NULL, ACCESS_LOG_ERRORS},
     {ACCESS_LOG, "all", NULL, ACCESS_LOG_ALL},
+    {ACCESS_LOG_RATE, "0", NULL, 0},
+    {ACCESS_LOG_RATE, "1", NULL, 1},
+    {ACCESS_LOG_RATE, "1000000", NULL, 1000000},
+    {TRUSTED_PROXIES, "0.0.0.0/0", NULL, 0},
+    {TRUSTED_PROXIES, "10.0.0.0/8,2001:db8::/32,::1", NULL, 0},
+    {TRUSTED_PROXIES,
+     "1.1.1.1,1.1.1.2,1.1.1.3,1.1.1.4,1.1.1.5,1.1.1.6,1.1.1.7,1.1.1.8,1.1.1.9,"
+     "::1,::2,::3,::4,::5,::6,::7",
+     NULL, 0},
     {LOG_FORMAT, "json", NULL, LOG_FORMAT_JSON},
     {LOG_FORMAT, "text", NULL, LOG_FORMAT_TEXT},
     {LOG_LEVEL, "error", NULL, LOG_ERROR},
@@ -252,8 +306,10 @@ static struct config config_with(const struct accepted *row)
     struct config config = DEFAULTS;
     char *member = (char *)&config + setting->offset;
 
-    if (setting->is_text)
+    if (setting->member == MEMBER_TEXT)
         memcpy(member, (const void *)&row->text, sizeof row->text);
+    else if (setting->member == MEMBER_PREFIXES)
+        assert_true(address_parse_prefixes(row->value, &config.trusted_proxies));
     else
         memcpy(member, &row->number, sizeof row->number);
     return config;
@@ -265,7 +321,7 @@ static void flag_in_every_form_gives_its_value(void **state)
     for (size_t i = 0; i < COUNT_OF(ACCEPTED); i++) {
         const struct setting *setting = &SETTINGS[ACCEPTED[i].setting];
         const struct config expected = config_with(&ACCEPTED[i]);
-        char joined[64];
+        char joined[256];
 
         (void)snprintf(joined, sizeof joined, "%s=%s", setting->flag, ACCEPTED[i].value);
         expect_config(ARGUMENTS(joined), &expected);
@@ -292,7 +348,7 @@ static void variable_gives_its_value(void **state)
 static void flag_beats_its_variable(void **state)
 {
     static const char *const others[VALUE_COUNT] = {
-        "::1", "2", "2", "2", "2", "2s", "2s", "/other", "off", "json", "warn",
+        "::1", "2", "2", "2", "2", "2s", "2s", "2s", "/other", "off", "2", "::2", "json", "warn",
     };
 
     for (size_t i = 0; i < COUNT_OF(ACCEPTED); i++) {
@@ -337,6 +393,12 @@ static void value_that_is_not_allowed_is_refused(void **state)
         {MAX_CONNECTIONS, "1000001"},
         {MAX_CONNECTIONS_PER_IP, ""},
         {MAX_CONNECTIONS_PER_IP, "1000001"},
+        {REQUEST_DEADLINE, ""},
+        {REQUEST_DEADLINE, "30"},
+        {REQUEST_DEADLINE, "0s"},
+        {REQUEST_DEADLINE, "999ms"},
+        {REQUEST_DEADLINE, "600001ms"},
+        {REQUEST_DEADLINE, "601s"},
         {DRAIN_DELAY, ""},
         {DRAIN_DELAY, "5"},
         {DRAIN_DELAY, "600001ms"},
@@ -351,6 +413,18 @@ static void value_that_is_not_allowed_is_refused(void **state)
         {ACCESS_LOG, "ALL"},
         {ACCESS_LOG, "al"},
         {ACCESS_LOG, "all "},
+        {ACCESS_LOG_RATE, ""},
+        {ACCESS_LOG_RATE, "-1"},
+        {ACCESS_LOG_RATE, "1000001"},
+        {ACCESS_LOG_RATE, "1000/s"},
+        {TRUSTED_PROXIES, ""},
+        {TRUSTED_PROXIES, "none"},
+        {TRUSTED_PROXIES, "proxy.example"},
+        {TRUSTED_PROXIES, "10.0.0.1/8"},
+        {TRUSTED_PROXIES, "10.0.0.0/33"},
+        {TRUSTED_PROXIES, "::1, ::2"},
+        {TRUSTED_PROXIES, "::1,"},
+        {TRUSTED_PROXIES, "::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1"},
         {LOG_FORMAT, ""},
         {LOG_FORMAT, "auto"},
         {LOG_LEVEL, ""},
@@ -565,6 +639,19 @@ static void expect_action(const char *const *arguments, enum config_action actio
     assert_uint_equal(config.action, action);
 }
 
+static void list_that_is_not_allowed_leaves_no_proxy_trusted(void **state)
+{
+    static char program[] = "versiond";
+    static char flag[] = "--trusted-proxies=::1,nope";
+    char *const argv[] = {program, flag, NULL};
+    char error[ERROR_SIZE];
+    struct config config;
+
+    (void)state;
+    assert_int_equal(config_read(&config, 2, argv, error, sizeof error), -EINVAL);
+    assert_uint_equal(config.trusted_proxies.count, 0);
+}
+
 static void action_is_the_highest_that_is_asked_for(void **state)
 {
     (void)state;
@@ -728,6 +815,7 @@ int main(void)
         CLEAN(error_shows_hostile_value_on_one_line),
         CLEAN(error_of_long_value_shows_its_beginning),
         CLEAN(error_without_room_is_cut),
+        CLEAN(list_that_is_not_allowed_leaves_no_proxy_trusted),
         CLEAN(action_is_the_highest_that_is_asked_for),
         CLEAN(action_that_only_prints_reads_no_environment),
         CLEAN(markdown_has_every_setting_in_a_row),

@@ -1,15 +1,21 @@
-/* wraps: calloc clock_gettime getsockopt */
+/* wraps: calloc free tsearch clock_gettime getsockopt */
 #include "test.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
+#include <search.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "client.h"
 #include "connections.h"
 #include "failing.h"
@@ -17,9 +23,15 @@
 
 static const struct timespec *clock_shows; /* NULL: the real time */
 static bool kernel_says_little;            /* as one before Linux 4.1 does */
+static struct connection *begins_request;  /* while the kernel is asked; NULL: none */
+static atomic_int blocks;                  /* of calloc() that are not freed */
 
 void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
+void __real_free(void *block);
+void __wrap_free(void *block);
+void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
 int __real_clock_gettime(clockid_t id, struct timespec *now);
 int __wrap_clock_gettime(clockid_t id, struct timespec *now);
 int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
@@ -27,7 +39,23 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
 
 void *__wrap_calloc(size_t count, size_t size)
 {
-    return failing_now() ? NULL : __real_calloc(count, size);
+    if (failing_now())
+        return NULL;
+    atomic_fetch_add(&blocks, 1);
+    return __real_calloc(count, size);
+}
+
+void __wrap_free(void *block)
+{
+    if (block != NULL)
+        atomic_fetch_sub(&blocks, 1);
+    __real_free(block);
+}
+
+/* Its own allocations are out of the linker's reach. */
+void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *))
+{
+    return failing_now() ? NULL : __real_tsearch(key, root, compare);
 }
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *now)
@@ -42,6 +70,10 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
 {
     if (kernel_says_little)
         *size = 104; /* of struct tcp_info in Linux 3.14 */
+    if (begins_request != NULL) {
+        atomic_store(&begins_request->in_request, true);
+        atomic_fetch_add(&begins_request->read, 1000);
+    }
     return __real_getsockopt(fd, level, name, value, size);
 }
 
@@ -50,6 +82,7 @@ static int restore_calls(void **state)
     (void)state;
     clock_shows = NULL;
     kernel_says_little = false;
+    begins_request = NULL;
     failing_at(0);
     return 0;
 }
@@ -115,11 +148,22 @@ static void expect_list(const struct connections *connections, const int *socket
     assert_uint_equal(connections->open, count);
 }
 
+/* Adds a record for a connection from an address. */
+static struct connection *add_from(struct connections *connections, int socket, const char *from)
+{
+    struct sockaddr_storage address;
+    socklen_t size = 0;
+
+    assert_true(address_parse(from, 4242, &address, &size));
+    return connections_add(connections, socket, (const struct sockaddr *)&address);
+}
+
 static struct connection *add(struct connections *connections, int socket)
 {
-    struct connection *connection = connections_add(connections, socket);
+    struct connection *connection = add_from(connections, socket, "127.0.0.1");
 
     assert_non_null(connection);
+    assert_false(connection->is_refused);
     return connection;
 }
 
@@ -129,36 +173,12 @@ static void remove_all(struct connections *connections)
         connections_remove(connections, connections->first);
 }
 
-static void clock_is_read_in_whole_milliseconds(void **state)
-{
-    static const struct {
-        struct timespec shown;
-        int64_t milliseconds;
-    } rows[] = {
-        {{0, 0}, 0},
-        {{0, 999999}, 0},
-        {{0, 1000000}, 1},
-        {{3, 999999999}, 3999},
-        {{4000000, 5000000}, 4000000005},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        int64_t now = 0;
-
-        clock_shows = &rows[i].shown;
-        now = monotonic_milliseconds();
-        clock_shows = NULL;
-        assert_int_equal(now, rows[i].milliseconds);
-    }
-}
-
 static void new_list_is_empty(void **state)
 {
     struct connections connections;
 
     (void)state;
-    connections_init(&connections);
+    connections_init(&connections, 0);
     expect_list(&connections, NULL, 0);
     assert_uint_equal(connections_opened(&connections), 0);
 }
@@ -170,7 +190,7 @@ static void added_record_is_the_first_and_blank(void **state)
     struct connection *connection = NULL;
 
     (void)state;
-    connections_init(&connections);
+    connections_init(&connections, 0);
     (void)add(&connections, 7);
     clock_shows = &now;
     connection = add(&connections, 8);
@@ -178,6 +198,9 @@ static void added_record_is_the_first_and_blank(void **state)
     expect_list(&connections, (const int[]){8, 7}, 2);
     assert_ptr_equal(connections.first, connection);
     assert_int_equal(connection->accepted, 12345);
+    assert_int_equal(atomic_load(&connection->done), 12345);
+    assert_null(connection->peer);
+    assert_false(connection->is_shut_down);
     assert_false(atomic_load(&connection->in_request));
     assert_uint_equal(atomic_load(&connection->read), 0);
     assert_uint_equal(connections_opened(&connections), 2);
@@ -201,7 +224,7 @@ static void removed_record_leaves_the_others_in_order(void **state)
         struct connection *added[4];
         struct connections connections;
 
-        connections_init(&connections);
+        connections_init(&connections, 0);
         for (int at = 0; at < 4; at++)
             added[at] = add(&connections, 10 + at);
         connections_remove(&connections, added[rows[i].removed]);
@@ -216,7 +239,7 @@ static void removing_the_only_record_empties_the_list(void **state)
     struct connections connections;
 
     (void)state;
-    connections_init(&connections);
+    connections_init(&connections, 0);
     connections_remove(&connections, add(&connections, 7));
     expect_list(&connections, NULL, 0);
     (void)add(&connections, 8);
@@ -230,7 +253,7 @@ static void removing_null_changes_nothing(void **state)
     struct connections connections;
 
     (void)state;
-    connections_init(&connections);
+    connections_init(&connections, 0);
     (void)add(&connections, 7);
     connections_remove(&connections, NULL);
     expect_list(&connections, (const int[]){7}, 1);
@@ -243,10 +266,10 @@ static void adding_without_memory_counts_as_opened(void **state)
     struct connection *connection = NULL;
 
     (void)state;
-    connections_init(&connections);
+    connections_init(&connections, 0);
     (void)add(&connections, 7);
     failing_at(1);
-    connection = connections_add(&connections, 8);
+    connection = add_from(&connections, 8, "127.0.0.1");
     failing_at(0);
     assert_null(connection);
     expect_list(&connections, (const int[]){7}, 1);
@@ -321,7 +344,7 @@ static struct connection *add_pair(struct connections *connections, const struct
 {
     struct connection *connection = NULL;
 
-    connections_init(connections);
+    connections_init(connections, 0);
     connection = add(connections, pair->server);
     connection->accepted = 1000;
     return connection;
@@ -384,6 +407,22 @@ static void connection_with_request_begun_is_not_shut_down(void **state)
     close_pair(&pair);
 }
 
+/* Its thread may read a whole head between any two looks. */
+static void connection_that_begins_a_request_meanwhile_is_not_shut_down(void **state)
+{
+    const struct pair pair = open_pair();
+    struct connections connections;
+    struct connection *connection = add_pair(&connections, &pair);
+
+    (void)state;
+    send_and_wait(&pair, "GET", 3);
+    begins_request = connection;
+    assert_uint_equal(connections_shutdown_idle(&connections, 2000), 1);
+    assert_true(client_is_quiet(pair.client));
+    remove_all(&connections);
+    close_pair(&pair);
+}
+
 static void every_idle_connection_is_shut_down_and_all_are_counted(void **state)
 {
     struct pair pairs[4];
@@ -391,7 +430,7 @@ static void every_idle_connection_is_shut_down_and_all_are_counted(void **state)
     struct connections connections;
 
     (void)state;
-    connections_init(&connections);
+    connections_init(&connections, 0);
     assert_uint_equal(connections_shutdown_idle(&connections, INT64_MAX), 0);
     for (size_t i = 0; i < COUNT_OF(pairs); i++) {
         pairs[i] = open_pair();
@@ -412,10 +451,12 @@ enum { THREADS = 4, ROUNDS = 500 };
 
 static void *add_and_remove(void *cls)
 {
+    static const char *const addresses[] = {"192.0.2.1", "192.0.2.2", "2001:db8::1"};
     struct connections *connections = cls;
 
     for (int i = 0; i < ROUNDS; i++) {
-        struct connection *connection = connections_add(connections, -1);
+        struct connection *connection =
+            add_from(connections, -1, addresses[(size_t)i % COUNT_OF(addresses)]);
 
         atomic_store(&connection->in_request, i % 2 == 0);
         connections_remove(connections, connection);
@@ -429,21 +470,312 @@ static void list_is_shared_by_threads(void **state)
     pthread_t threads[THREADS];
 
     (void)state;
-    connections_init(&connections);
+    connections_init(&connections, 1);
     for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, add_and_remove, &connections), 0);
-    while (connections_opened(&connections) < (uint64_t)THREADS * ROUNDS)
+    while (connections_opened(&connections) < (uint64_t)THREADS * ROUNDS) {
         assert_true(connections_shutdown_idle(&connections, INT64_MAX) <= THREADS);
+        assert_true(connections_shutdown_overdue(&connections, INT64_MAX) <= THREADS);
+    }
     for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     expect_list(&connections, NULL, 0);
+    assert_null(connections.peers);
     assert_uint_equal(connections_opened(&connections), THREADS * ROUNDS);
+}
+
+/* Adds a connection, and checks whether it is refused: then its client sees the end. */
+static struct connection *expect_add(struct connections *connections, const char *from,
+                                     const struct pair *pair, bool is_refused)
+{
+    struct connection *connection = add_from(connections, pair->server, from);
+
+    assert_non_null(connection);
+    if (connection->is_refused != is_refused)
+        fail_msg("a connection from %s is %srefused", from, is_refused ? "not " : "");
+    assert_true(connection->is_shut_down == is_refused);
+    if (is_refused)
+        client_expect_closed(pair->client);
+    else
+        assert_true(client_is_quiet(pair->client));
+    return connection;
+}
+
+/* The last of some connections from these addresses is refused or not. */
+struct arrival {
+    const char *addresses[5]; /* NULL behind the last */
+    bool is_refused;
+};
+
+static void expect_arrivals(size_t max_per_peer, const struct arrival *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct pair pairs[COUNT_OF(rows[i].addresses)];
+        struct connections connections;
+        size_t used = 0;
+
+        connections_init(&connections, max_per_peer);
+        for (; used < COUNT_OF(pairs) && rows[i].addresses[used] != NULL; used++) {
+            const bool is_last = used + 1 == COUNT_OF(pairs) || rows[i].addresses[used + 1] == NULL;
+
+            pairs[used] = open_pair();
+            (void)expect_add(&connections, rows[i].addresses[used], &pairs[used],
+                             is_last && rows[i].is_refused);
+        }
+        assert_uint_equal(connections.open, used); /* the refused one, too */
+        remove_all(&connections);
+        assert_null(connections.peers);
+        while (used > 0)
+            close_pair(&pairs[--used]);
+    }
+}
+
+static void more_than_the_limit_of_an_address_are_refused(void **state)
+{
+    static const struct arrival one[] = {
+        {{"192.0.2.1", NULL}, false},
+        {{"192.0.2.1", "192.0.2.1", NULL}, true},
+        {{"192.0.2.1", "192.0.2.2", "192.0.2.0", "193.0.2.1", NULL}, false},
+        {{"192.0.2.2", "192.0.2.1", "192.0.2.3", "192.0.2.1", NULL}, true},
+        {{"2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "::1", "2001:db8::1"}, true},
+    };
+    static const struct arrival two[] = {
+        {{"192.0.2.1", "192.0.2.1", NULL}, false},
+        {{"192.0.2.1", "192.0.2.1", "192.0.2.1", NULL}, true},
+        {{"192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.2", NULL}, false},
+        {{"192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.2", "192.0.2.2"}, true},
+    };
+
+    (void)state;
+    expect_arrivals(1, one, COUNT_OF(one));
+    expect_arrivals(2, two, COUNT_OF(two));
+}
+
+static void ipv4_address_that_is_mapped_into_ipv6_is_the_same(void **state)
+{
+    static const struct arrival rows[] = {
+        {{"192.0.2.1", "::ffff:192.0.2.1", NULL}, true},
+        {{"::ffff:192.0.2.1", "192.0.2.1", NULL}, true},
+        {{"::ffff:192.0.2.1", "::ffff:192.0.2.2", "::192.0.2.1", NULL}, false},
+    };
+
+    (void)state;
+    expect_arrivals(1, rows, COUNT_OF(rows));
+}
+
+static void without_a_limit_none_is_refused_and_no_address_kept(void **state)
+{
+    struct connections connections;
+
+    (void)state;
+    connections_init(&connections, 0);
+    for (int i = 0; i < 100; i++)
+        (void)add(&connections, -1);
+    assert_null(connections.peers);
+    remove_all(&connections);
+}
+
+static void refused_connections_are_not_counted_for_their_address(void **state)
+{
+    struct pair pairs[6];
+    struct connection *added[COUNT_OF(pairs)];
+    struct connections connections;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(pairs); i++)
+        pairs[i] = open_pair();
+    connections_init(&connections, 1);
+    added[0] = expect_add(&connections, "192.0.2.1", &pairs[0], false);
+    added[1] = expect_add(&connections, "192.0.2.1", &pairs[1], true);
+    added[2] = expect_add(&connections, "192.0.2.1", &pairs[2], true);
+    connections_remove(&connections, added[1]); /* gives nothing back that it did not have */
+    (void)expect_add(&connections, "192.0.2.1", &pairs[3], true);
+    connections_remove(&connections, added[0]);
+    added[4] = expect_add(&connections, "192.0.2.1", &pairs[4], false);
+    connections_remove(&connections, added[2]);
+    connections_remove(&connections, added[4]);
+    assert_null(connections.peers); /* one that is refused is still open */
+    (void)expect_add(&connections, "192.0.2.1", &pairs[5], false);
+    assert_uint_equal(connections_opened(&connections), 6);
+    remove_all(&connections);
+    for (size_t i = 0; i < COUNT_OF(pairs); i++)
+        close_pair(&pairs[i]);
+}
+
+/* In an order that has the tree grow to both sides. */
+static void addresses_are_kept_as_long_as_they_have_connections(void **state)
+{
+    enum { ADDRESSES = 64 };
+    struct connection *added[ADDRESSES][2];
+    struct connections connections;
+    const int before = atomic_load(&blocks);
+
+    (void)state;
+    connections_init(&connections, 2);
+    for (unsigned i = 0; i < ADDRESSES * 2; i++) {
+        const unsigned number = i * 37 % ADDRESSES;
+        char from[16];
+
+        (void)snprintf(from, sizeof from, "192.0.2.%u", number);
+        added[number][i / ADDRESSES] = add_from(&connections, -1, from);
+        assert_false(added[number][i / ADDRESSES]->is_refused);
+    }
+    assert_int_equal(atomic_load(&blocks), before + ADDRESSES * 3);
+    for (unsigned i = 0; i < ADDRESSES; i++)
+        connections_remove(&connections, added[i * 11 % ADDRESSES][0]);
+    assert_int_equal(atomic_load(&blocks), before + ADDRESSES * 2);
+    for (unsigned i = 0; i < ADDRESSES; i++) {
+        assert_non_null(connections.peers);
+        connections_remove(&connections, added[i * 29 % ADDRESSES][1]);
+    }
+    assert_null(connections.peers);
+    assert_int_equal(atomic_load(&blocks), before);
+}
+
+/* The record first, then the peer, then its place in the tree. */
+static void connection_is_refused_when_there_is_no_memory_for_its_address(void **state)
+{
+    const int before = atomic_load(&blocks);
+    struct connections connections;
+
+    (void)state;
+    connections_init(&connections, 1);
+    for (unsigned n = 2; n <= 3; n++) {
+        const struct pair pair = open_pair();
+        struct connection *connection = NULL;
+
+        failing_at(n);
+        connection = expect_add(&connections, "192.0.2.1", &pair, true);
+        assert_true(failing_has_failed());
+        failing_at(0);
+        assert_null(connection->peer);
+        assert_null(connections.peers);
+        connections_remove(&connections, connection);
+        assert_int_equal(atomic_load(&blocks), before);
+        close_pair(&pair);
+    }
+    failing_at(4);
+    connections_remove(&connections, add(&connections, -1));
+    assert_false(failing_has_failed()); /* those were all */
+}
+
+static void connection_without_memory_is_not_counted_for_its_address(void **state)
+{
+    struct connections connections;
+
+    (void)state;
+    connections_init(&connections, 1);
+    failing_at(1);
+    assert_null(add_from(&connections, -1, "127.0.0.1"));
+    failing_at(0);
+    assert_null(connections.peers);
+    (void)add(&connections, -1);
+    remove_all(&connections);
+}
+
+/* It is in no list: nobody else would ever close it. */
+static void connection_without_memory_is_shut_down(void **state)
+{
+    const struct pair pair = open_pair();
+    struct connections connections;
+
+    (void)state;
+    connections_init(&connections, 0);
+    failing_at(1);
+    assert_null(add_from(&connections, pair.server, "127.0.0.1"));
+    failing_at(0);
+    client_expect_closed(pair.client);
+    close_pair(&pair);
+}
+
+static void connection_is_overdue_when_it_has_completed_nothing_in_time(void **state)
+{
+    static const struct {
+        int64_t before;
+        bool is_overdue;
+    } rows[] = {{INT64_MIN, false}, {1999, false}, {2000, true}, {2001, true}, {INT64_MAX, true}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct pair pair = open_pair();
+        struct connections connections;
+        struct connection *connection = add_pair(&connections, &pair);
+
+        atomic_store(&connection->done, 2000);
+        assert_uint_equal(connections_shutdown_overdue(&connections, rows[i].before),
+                          rows[i].is_overdue);
+        if (rows[i].is_overdue)
+            client_expect_closed(pair.client);
+        else
+            assert_true(client_is_quiet(pair.client));
+        remove_all(&connections);
+        close_pair(&pair);
+    }
+}
+
+static void connection_that_has_asked_for_nothing_is_overdue_from_when_it_was_accepted(void **state)
+{
+    static const struct timespec accepted = {.tv_sec = 5};
+    struct connections connections;
+
+    (void)state;
+    connections_init(&connections, 0);
+    clock_shows = &accepted;
+    (void)add(&connections, -1);
+    assert_uint_equal(connections_shutdown_overdue(&connections, 4999), 0);
+    assert_uint_equal(connections_shutdown_overdue(&connections, 5000), 1);
+    remove_all(&connections);
+}
+
+static void overdue_connections_are_shut_down_whatever_they_are_at_and_counted_once(void **state)
+{
+    struct pair pairs[4];
+    struct connection *added[COUNT_OF(pairs)];
+    struct connections connections;
+
+    (void)state;
+    connections_init(&connections, 0);
+    assert_uint_equal(connections_shutdown_overdue(&connections, INT64_MAX), 0);
+    for (size_t i = 0; i < COUNT_OF(pairs); i++) {
+        pairs[i] = open_pair();
+        added[i] = add(&connections, pairs[i].server);
+        atomic_store(&added[i]->done, 1000);
+    }
+    send_and_wait(&pairs[0], "GET", 3);
+    atomic_store(&added[1]->in_request, true);
+    atomic_store(&added[2]->done, 1001);
+    assert_uint_equal(connections_shutdown_overdue(&connections, 1000), 3);
+    client_expect_closed(pairs[0].client);
+    client_expect_closed(pairs[1].client);
+    assert_true(client_is_quiet(pairs[2].client));
+    client_expect_closed(pairs[3].client);
+    assert_uint_equal(connections_shutdown_overdue(&connections, 1000), 0);
+    assert_uint_equal(connections_shutdown_overdue(&connections, 1001), 1);
+    client_expect_closed(pairs[2].client);
+    assert_uint_equal(connections.open, 4); /* until their threads have closed them */
+    remove_all(&connections);
+    for (size_t i = 0; i < COUNT_OF(pairs); i++)
+        close_pair(&pairs[i]);
+}
+
+static void refused_connection_is_not_overdue(void **state)
+{
+    const struct pair pairs[] = {open_pair(), open_pair()};
+    struct connections connections;
+
+    (void)state;
+    connections_init(&connections, 1);
+    (void)expect_add(&connections, "192.0.2.1", &pairs[0], false);
+    (void)expect_add(&connections, "192.0.2.1", &pairs[1], true);
+    assert_uint_equal(connections_shutdown_overdue(&connections, INT64_MAX), 1);
+    remove_all(&connections);
+    close_pair(&pairs[0]);
+    close_pair(&pairs[1]);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(clock_is_read_in_whole_milliseconds, restore_calls),
         cmocka_unit_test_setup(new_list_is_empty, restore_calls),
         cmocka_unit_test_setup(added_record_is_the_first_and_blank, restore_calls),
         cmocka_unit_test_setup(removed_record_leaves_the_others_in_order, restore_calls),
@@ -458,9 +790,30 @@ int main(void)
         cmocka_unit_test_setup(idle_connection_is_shut_down_when_old_enough, restore_calls),
         cmocka_unit_test_setup(connection_in_request_is_not_shut_down, restore_calls),
         cmocka_unit_test_setup(connection_with_request_begun_is_not_shut_down, restore_calls),
+        cmocka_unit_test_setup(connection_that_begins_a_request_meanwhile_is_not_shut_down,
+                               restore_calls),
         cmocka_unit_test_setup(every_idle_connection_is_shut_down_and_all_are_counted,
                                restore_calls),
         cmocka_unit_test_setup(list_is_shared_by_threads, restore_calls),
+        cmocka_unit_test_setup(more_than_the_limit_of_an_address_are_refused, restore_calls),
+        cmocka_unit_test_setup(ipv4_address_that_is_mapped_into_ipv6_is_the_same, restore_calls),
+        cmocka_unit_test_setup(without_a_limit_none_is_refused_and_no_address_kept, restore_calls),
+        cmocka_unit_test_setup(refused_connections_are_not_counted_for_their_address,
+                               restore_calls),
+        cmocka_unit_test_setup(addresses_are_kept_as_long_as_they_have_connections, restore_calls),
+        cmocka_unit_test_setup(connection_is_refused_when_there_is_no_memory_for_its_address,
+                               restore_calls),
+        cmocka_unit_test_setup(connection_without_memory_is_shut_down, restore_calls),
+        cmocka_unit_test_setup(connection_without_memory_is_not_counted_for_its_address,
+                               restore_calls),
+        cmocka_unit_test_setup(connection_is_overdue_when_it_has_completed_nothing_in_time,
+                               restore_calls),
+        cmocka_unit_test_setup(
+            connection_that_has_asked_for_nothing_is_overdue_from_when_it_was_accepted,
+            restore_calls),
+        cmocka_unit_test_setup(
+            overdue_connections_are_shut_down_whatever_they_are_at_and_counted_once, restore_calls),
+        cmocka_unit_test_setup(refused_connection_is_not_overdue, restore_calls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

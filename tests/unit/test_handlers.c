@@ -1,4 +1,5 @@
-/* wraps: malloc calloc realloc free strdup reply_create reply_free */
+/* wraps: malloc calloc realloc free strdup reply_create reply_create_live reply_free */
+/* wraps: metrics_print page_create page_create_badge openapi_create */
 #include "test.h"
 
 #include <stdio.h>
@@ -8,6 +9,8 @@
 #include "documents.h"
 #include "failing.h"
 #include "handlers.h"
+#include "metrics.h"
+#include "page.h"
 #include "parse.h"
 #include "reply.h"
 
@@ -16,10 +19,27 @@ struct reply {
     unsigned status;
     const char *content_type;
     char allow[64];
+    char policy[256];
     char *body;
+    char *(*make)(void *cls); /* of a live reply: then there is no body */
+    void *cls;
 };
 
 static int blocks; /* allocated and not freed */
+
+static const struct build_info INFO = {.name = "example",
+                                       .version = "1.2.3",
+                                       .commit = "0123456789abcdef0123456789abcdef01234567",
+                                       .description = "An example",
+                                       .build_date = "2026-11-22T09:00:00Z"};
+
+/* Any address will do: nothing here looks at it. */
+static struct metrics *some_metrics(void)
+{
+    static char place;
+
+    return (struct metrics *)(void *)&place;
+}
 
 void *__real_malloc(size_t size);
 void *__real_realloc(void *old, size_t size);
@@ -29,8 +49,13 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 void __wrap_free(void *block);
 char *__wrap_strdup(const char *text);
-struct reply *__wrap_reply_create(unsigned status, const char *content_type, const char *allow,
-                                  char *body);
+struct reply *__wrap_reply_create(unsigned status, const struct reply_fields *fields, char *body);
+struct reply *__wrap_reply_create_live(unsigned status, const struct reply_fields *fields,
+                                       char *(*make)(void *cls), void *cls);
+char *__wrap_metrics_print(struct metrics *metrics, enum metrics_format format);
+char *__wrap_page_create(const struct build_info *info);
+char *__wrap_page_create_badge(const struct build_info *info);
+char *__wrap_openapi_create(void);
 void __wrap_reply_free(struct reply *reply);
 
 void *__wrap_malloc(size_t size)
@@ -73,21 +98,73 @@ char *__wrap_strdup(const char *text)
     return copy == NULL ? NULL : memcpy(copy, text, size);
 }
 
-struct reply *__wrap_reply_create(unsigned status, const char *content_type, const char *allow,
-                                  char *body)
+static const char *text_or_empty(const char *text)
+{
+    return text == NULL ? "" : text;
+}
+
+static struct reply *create_reply(unsigned status, const struct reply_fields *fields)
 {
     struct reply *reply = calloc(1, sizeof *reply);
+
+    if (reply == NULL)
+        return NULL;
+    reply->status = status;
+    reply->content_type = fields->content_type;
+    (void)snprintf(reply->allow, sizeof reply->allow, "%s", text_or_empty(fields->allow));
+    (void)snprintf(reply->policy, sizeof reply->policy, "%s",
+                   text_or_empty(fields->content_security_policy));
+    return reply;
+}
+
+struct reply *__wrap_reply_create(unsigned status, const struct reply_fields *fields, char *body)
+{
+    struct reply *reply = create_reply(status, fields);
 
     if (reply == NULL || body == NULL) {
         free(reply);
         free(body);
         return NULL;
     }
-    reply->status = status;
-    reply->content_type = content_type;
-    (void)snprintf(reply->allow, sizeof reply->allow, "%s", allow == NULL ? "" : allow);
     reply->body = body;
     return reply;
+}
+
+struct reply *__wrap_reply_create_live(unsigned status, const struct reply_fields *fields,
+                                       char *(*make)(void *cls), void *cls)
+{
+    struct reply *reply = create_reply(status, fields);
+
+    if (reply == NULL)
+        return NULL;
+    reply->make = make;
+    reply->cls = cls;
+    return reply;
+}
+
+/* Stand in for the documents of other rooms. */
+
+char *__wrap_metrics_print(struct metrics *metrics, enum metrics_format format)
+{
+    assert_ptr_equal(metrics, some_metrics());
+    return strdup(format == METRICS_TEXT ? "text" : "openmetrics");
+}
+
+char *__wrap_page_create(const struct build_info *info)
+{
+    assert_ptr_equal(info, &INFO);
+    return strdup("page");
+}
+
+char *__wrap_page_create_badge(const struct build_info *info)
+{
+    assert_ptr_equal(info, &INFO);
+    return strdup("badge");
+}
+
+char *__wrap_openapi_create(void)
+{
+    return strdup("openapi");
 }
 
 void __wrap_reply_free(struct reply *reply)
@@ -97,12 +174,6 @@ void __wrap_reply_free(struct reply *reply)
     free(reply->body);
     free(reply);
 }
-
-static const struct build_info INFO = {.name = "example",
-                                       .version = "1.2.3",
-                                       .commit = "0123456789abcdef0123456789abcdef01234567",
-                                       .description = "An example",
-                                       .build_date = "2026-11-22T09:00:00Z"};
 
 #define DOCUMENT_VERSION                                                                           \
     "{\"name\":\"example\",\"version\":\"1.2.3\","                                                 \
@@ -115,21 +186,32 @@ struct answer {
     const char *content_type;
     const char *allow; /* "" for none */
     const char *body;
+    const char *policy; /* NULL for none */
 };
 
-static const struct answer VERSION_ANSWER = {200, TYPE_JSON, "", DOCUMENT_VERSION};
-static const struct answer ALIVE = {200, TYPE_JSON, "", DOCUMENT_OK};
-static const struct answer READY = {200, TYPE_JSON, "", DOCUMENT_READY};
-static const struct answer DRAINING = {503, TYPE_JSON, "", DOCUMENT_DRAINING};
-static const struct answer OPTIONS = {204, NULL, ALLOW_READ, ""};
-static const struct answer NOT_FOUND = {404, TYPE_PROBLEM, "", DOCUMENT_NOT_FOUND};
-static const struct answer NOT_ALLOWED = {405, TYPE_PROBLEM, ALLOW_READ, DOCUMENT_NOT_ALLOWED};
-static const struct answer NOT_IMPLEMENTED = {501, TYPE_PROBLEM, "", DOCUMENT_NOT_IMPLEMENTED};
+static const struct answer VERSION_ANSWER = {200, TYPE_JSON, "", DOCUMENT_VERSION, NULL};
+static const struct answer ALIVE = {200, TYPE_JSON, "", DOCUMENT_OK, NULL};
+static const struct answer READY = {200, TYPE_JSON, "", DOCUMENT_READY, NULL};
+static const struct answer DRAINING = {503, TYPE_JSON, "", DOCUMENT_DRAINING, NULL};
+static const struct answer TEXT = {200, "text/plain; version=0.0.4; charset=utf-8", "", "text",
+                                   NULL};
+static const struct answer OPENMETRICS = {
+    200, "application/openmetrics-text; version=1.0.0; charset=utf-8", "", "openmetrics", NULL};
+static struct answer PAGE = {200, "text/html; charset=utf-8", "", "page",
+                             NULL}; /* and its policy */
+static const struct answer BADGE = {200, "image/svg+xml", "", "badge", "default-src 'none'"};
+static const struct answer OPENAPI = {200, TYPE_JSON, "", "openapi", NULL};
+static const struct answer OPTIONS = {204, NULL, ALLOW_READ, "", NULL};
+static const struct answer NOT_FOUND = {404, TYPE_PROBLEM, "", DOCUMENT_NOT_FOUND, NULL};
+static const struct answer NOT_ALLOWED = {405, TYPE_PROBLEM, ALLOW_READ, DOCUMENT_NOT_ALLOWED,
+                                          NULL};
+static const struct answer NOT_IMPLEMENTED = {501, TYPE_PROBLEM, "", DOCUMENT_NOT_IMPLEMENTED,
+                                              NULL};
 static const struct answer FAULTS[FAULT_COUNT] = {
-    [FAULT_TARGET] = {400, TYPE_PROBLEM, "", DOCUMENT_BAD_TARGET},
-    [FAULT_HOST] = {400, TYPE_PROBLEM, "", DOCUMENT_BAD_HOST},
-    [FAULT_FIELD] = {400, TYPE_PROBLEM, "", DOCUMENT_BAD_FIELD},
-    [FAULT_BODY] = {413, TYPE_PROBLEM, "", DOCUMENT_BODY},
+    [FAULT_TARGET] = {400, TYPE_PROBLEM, "", DOCUMENT_BAD_TARGET, NULL},
+    [FAULT_HOST] = {400, TYPE_PROBLEM, "", DOCUMENT_BAD_HOST, NULL},
+    [FAULT_FIELD] = {400, TYPE_PROBLEM, "", DOCUMENT_BAD_FIELD, NULL},
+    [FAULT_BODY] = {413, TYPE_PROBLEM, "", DOCUMENT_BODY, NULL},
 };
 
 static const enum method METHODS[] = {METHOD_UNKNOWN, METHOD_GET,     METHOD_HEAD,
@@ -139,7 +221,8 @@ static const enum target_form FORMS[] = {TARGET_MALFORMED, TARGET_PATH, TARGET_A
 
 static int create(void **state)
 {
-    *state = handlers_create(&INFO, NULL);
+    PAGE.policy = page_policy();
+    *state = handlers_create(&INFO, NULL, some_metrics());
     return *state == NULL ? -1 : 0;
 }
 
@@ -154,21 +237,45 @@ static const char *text_or_none(const char *text)
     return text == NULL ? "none" : text;
 }
 
+/* The body that is sent: of a live reply the one that is made now. The caller frees it. */
+static char *body_of(const struct reply *reply)
+{
+    char *body = reply->make != NULL ? reply->make(reply->cls) : strdup(reply->body);
+
+    assert_non_null(body);
+    return body;
+}
+
+/* An answer as a text, to be compared and shown. The caller frees it. */
+static char *print_answer(unsigned status, const char *content_type, const char *allow,
+                          const char *policy, const char *body)
+{
+    char *text = malloc(4096);
+
+    assert_non_null(text);
+    (void)snprintf(text, 4096, "%u, type %s, allow '%s', policy '%s', body: %s", status,
+                   text_or_none(content_type), allow, text_or_empty(policy), body);
+    return text;
+}
+
 /* Compares a reply with the answer that it should be; a failure names the request. */
 static void expect_reply(const struct reply *reply, const struct answer *expected,
                          const struct request *request, bool draining)
 {
-    if (reply == NULL || reply->status != expected->status ||
-        strcmp(text_or_none(reply->content_type), text_or_none(expected->content_type)) != 0 ||
-        strcmp(reply->allow, expected->allow) != 0 || strcmp(reply->body, expected->body) != 0)
-        fail_msg(
-            "fault %d, method %d, form %d, path %s, %s: %u '%s' '%s' '%s'\n!= %u '%s' '%s' '%s'",
-            request->fault, request->method, request->form,
-            request->route == NULL ? "unknown" : request->route->path,
-            draining ? "draining" : "ready", reply == NULL ? 0 : reply->status,
-            reply == NULL ? "" : text_or_none(reply->content_type),
-            reply == NULL ? "" : reply->allow, reply == NULL ? "" : reply->body, expected->status,
-            text_or_none(expected->content_type), expected->allow, expected->body);
+    char *body = body_of(reply);
+    char *seen =
+        print_answer(reply->status, reply->content_type, reply->allow, reply->policy, body);
+    char *wanted = print_answer(expected->status, expected->content_type, expected->allow,
+                                expected->policy, expected->body);
+
+    if (strcmp(seen, wanted) != 0)
+        fail_msg("fault %d, method %d, form %d, path %s, %s: %s\n!= %s", request->fault,
+                 request->method, request->form,
+                 request->route == NULL ? "unknown" : request->route->path,
+                 draining ? "draining" : "ready", seen, wanted);
+    free(body);
+    free(seen);
+    free(wanted);
 }
 
 static void expect_answer(const struct handlers *handlers, struct request request, bool draining,
@@ -254,6 +361,10 @@ static void known_path_answers_by_method(void **state)
         {"/__version__", &VERSION_ANSWER, &VERSION_ANSWER},
         {"/healthz", &ALIVE, &ALIVE},
         {"/readyz", &READY, &DRAINING},
+        {"/metrics", &TEXT, &TEXT},
+        {"/", &PAGE, &PAGE},
+        {"/badge.svg", &BADGE, &BADGE},
+        {"/openapi.json", &OPENAPI, &OPENAPI},
     };
     size_t count = 0;
 
@@ -277,14 +388,56 @@ static void known_path_answers_by_method(void **state)
     }
 }
 
+/* The choice is that of /metrics alone, and of the methods that read. */
+static void openmetrics_is_what_prefers_it_and_only_of_metrics(void **state)
+{
+    size_t count = 0;
+    const struct route *routes = router_routes(&count);
+
+    for (size_t i = 0; i < count; i++) {
+        const bool is_metrics = strcmp(routes[i].path, "/metrics") == 0;
+        struct request request = {.method = METHOD_GET, .form = TARGET_PATH, .route = &routes[i]};
+        const struct reply *text = handlers_answer(*state, &request, false);
+
+        request.prefers_openmetrics = true;
+        assert_int_equal(handlers_answer(*state, &request, false) != text, is_metrics);
+        if (!is_metrics)
+            continue;
+        expect_answer(*state, request, false, &OPENMETRICS);
+        expect_answer(*state, request, true, &OPENMETRICS);
+        request.method = METHOD_HEAD;
+        expect_answer(*state, request, false, &OPENMETRICS);
+        request.method = METHOD_OPTIONS;
+        expect_answer(*state, request, false, &OPTIONS);
+        request.method = METHOD_UNSERVED;
+        expect_answer(*state, request, false, &NOT_ALLOWED);
+        request.fault = FAULT_HOST;
+        expect_answer(*state, request, false, &FAULTS[FAULT_HOST]);
+    }
+}
+
+static void metrics_without_memory_have_no_body(void **state)
+{
+    const struct request request = {
+        .method = METHOD_GET, .form = TARGET_PATH, .route = route_of("/metrics")};
+    const struct reply *reply = handlers_answer(*state, &request, false);
+
+    failing_at(1);
+    assert_null(reply->make(reply->cls));
+    assert_true(failing_has_failed());
+    failing_at(0);
+}
+
 static void base_path_stands_in_the_404(void **state)
 {
     static const struct answer expected = {
         404, TYPE_PROBLEM, "",
         DOCUMENT_PROBLEM(404, "Not Found",
                          "Nothing is served at this path. There are /version, /__version__, "
-                         "/healthz, /readyz, and the same below /some/prefix.")};
-    struct handlers *handlers = handlers_create(&INFO, "/some/prefix");
+                         "/healthz, /readyz, /metrics, /, /badge.svg, /openapi.json, and the same "
+                         "below /some/prefix."),
+        NULL};
+    struct handlers *handlers = handlers_create(&INFO, "/some/prefix", some_metrics());
 
     (void)state;
     assert_non_null(handlers);
@@ -297,11 +450,11 @@ static void longest_base_path_stands_in_the_404_uncut(void **state)
 {
     static const char before[] =
         "{\"type\":\"about:blank\",\"title\":\"Not Found\",\"status\":404,\"detail\":\"Nothing is "
-        "served at this path. There are /version, /__version__, /healthz, /readyz, and the same "
-        "below ";
+        "served at this path. There are /version, /__version__, /healthz, /readyz, /metrics, /, "
+        "/badge.svg, /openapi.json, and the same below ";
     char base_path[PARSE_BASE_PATH_MAX + 1];
     char body[512];
-    const struct answer expected = {404, TYPE_PROBLEM, "", body};
+    const struct answer expected = {404, TYPE_PROBLEM, "", body, NULL};
     struct handlers *handlers = NULL;
 
     (void)state;
@@ -309,7 +462,7 @@ static void longest_base_path_stands_in_the_404_uncut(void **state)
     base_path[0] = '/';
     base_path[sizeof base_path - 1] = '\0';
     (void)snprintf(body, sizeof body, "%s%s.\"}\n", before, base_path);
-    handlers = handlers_create(&INFO, base_path);
+    handlers = handlers_create(&INFO, base_path, some_metrics());
     assert_non_null(handlers);
     expect_answer(handlers, (struct request){.method = METHOD_GET, .form = TARGET_PATH}, false,
                   &expected);
@@ -319,7 +472,7 @@ static void longest_base_path_stands_in_the_404_uncut(void **state)
 static void handlers_free_frees_all(void **state)
 {
     const int before = blocks;
-    struct handlers *handlers = handlers_create(&INFO, NULL);
+    struct handlers *handlers = handlers_create(&INFO, NULL, some_metrics());
 
     (void)state;
     assert_non_null(handlers);
@@ -341,7 +494,7 @@ static bool expect_null_when_allocation_fails(unsigned n)
     bool has_failed = false;
 
     failing_at(n);
-    handlers = handlers_create(&INFO, "/some/prefix");
+    handlers = handlers_create(&INFO, "/some/prefix", some_metrics());
     has_failed = failing_has_failed();
     failing_at(0);
     if ((handlers == NULL) != has_failed)
@@ -359,7 +512,7 @@ static void handlers_create_without_memory_returns_null_and_frees_all(void **sta
     (void)state;
     while (expect_null_when_allocation_fails(n))
         n++;
-    assert_true(n > 2 * 18); /* eighteen replies, each with its body */
+    assert_true(n > 31 + 29); /* replies, and the bodies of all but the live ones */
 }
 
 static void handlers_answer_allocates_nothing(void **state)
@@ -385,6 +538,8 @@ int main(void)
         cmocka_unit_test(unknown_path_with_any_known_method_answers_404),
         cmocka_unit_test(server_as_a_whole_answers_options_and_refuses_connect),
         cmocka_unit_test(known_path_answers_by_method),
+        cmocka_unit_test(openmetrics_is_what_prefers_it_and_only_of_metrics),
+        cmocka_unit_test(metrics_without_memory_have_no_body),
         cmocka_unit_test(base_path_stands_in_the_404),
         cmocka_unit_test(longest_base_path_stands_in_the_404_uncut),
         cmocka_unit_test(handlers_create_without_memory_returns_null_and_frees_all),

@@ -1,5 +1,5 @@
-/* wraps: server_drain server_stop_accepting server_close_idle */
-/* wraps: monotonic_milliseconds sigwaitinfo sigtimedwait */
+/* wraps: server_drain server_stop_accepting server_close_idle server_sweep */
+/* wraps: monotonic_milliseconds sigtimedwait */
 #include "test.h"
 
 #include <errno.h>
@@ -13,35 +13,42 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "connections.h"
+#include "clock.h"
 #include "inspect.h"
 #include "lifecycle.h"
 
 /* The tests run on a clock of their own, which waiting moves on. It starts at START; all times in
  * the tests count from there. */
-enum { START = 123456789, GRACE = 250 };
+enum { START = 123456789, GRACE = 250, SWEEP_INTERVAL = 1000 };
 static int64_t now;
 
 /* What happens while lifecycle_run() waits. */
 static struct {
-    int signal; /* 0: none */
-    int64_t signal_comes;
+    struct {
+        int number; /* 0: none */
+        int64_t comes;
+    } signals[2]; /* in their order */
     size_t connections;
     int64_t connections_end;
     int64_t look_takes;     /* at the connections */
-    unsigned interruptions; /* of the first wait, as SIGSTOP and SIGCONT make them */
-    unsigned interruptions_of_delay;
+    unsigned interruptions; /* of waits that take time, as SIGSTOP and SIGCONT make them */
 } script;
 
 static char
     trace[1024]; /* what was called and when; of looks at the connections the first of a kind */
 static int64_t last_look;
+static int64_t last_end; /* of a wait */
+static unsigned looks;   /* that took no time, one after the other */
+static int64_t last_sweep;
+static int64_t longest_without_sweep;
+static size_t sweeps;
+static int64_t swept[16]; /* when, as far as there is room */
 
 void __wrap_server_drain(struct server *server);
 void __wrap_server_stop_accepting(struct server *server);
 size_t __wrap_server_close_idle(struct server *server, int64_t accepted);
 int64_t __wrap_monotonic_milliseconds(void);
-int __wrap_sigwaitinfo(const sigset_t *set, siginfo_t *info);
+void __wrap_server_sweep(struct server *server);
 int __real_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
 int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
 
@@ -95,21 +102,20 @@ int64_t __wrap_monotonic_milliseconds(void)
     return now;
 }
 
-int __wrap_sigwaitinfo(const sigset_t *set, siginfo_t *info)
+static void note_time_without_sweep(void)
 {
-    sigset_t pending;
-    bool is_endless = true;
+    if (now - last_sweep > longest_without_sweep)
+        longest_without_sweep = now - last_sweep;
+}
 
-    if (script.interruptions > 0) {
-        script.interruptions--;
-        errno = EINTR;
-        return -1;
-    }
-    assert_int_equal(sigpending(&pending), 0);
-    for (int number = 1; number < NSIG; number++)
-        is_endless = is_endless && !(sigismember(set, number) && sigismember(&pending, number));
-    assert_false(is_endless);
-    return __real_sigtimedwait(set, info, NULL); /* as a static libc's sigwaitinfo() does */
+void __wrap_server_sweep(struct server *server)
+{
+    assert_ptr_equal(server, some_server());
+    note_time_without_sweep();
+    last_sweep = now;
+    if (sweeps < COUNT_OF(swept))
+        swept[sweeps] = now - START;
+    sweeps++;
 }
 
 /* Moves the clock on by `timeout`, or to the signal of the script, whichever is first. */
@@ -119,35 +125,51 @@ int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct times
     const int64_t end = now + timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000;
     const int number = __real_sigtimedwait(set, info, &none);
 
-    assert_true(timeout->tv_sec >= 0);
+    looks = end == now && end == last_end ? looks + 1 : 0;
+    last_end = end;
+    assert_true(looks < 4); /* else time stands still here */
+    assert_int_in_range(timeout->tv_sec, 0, 1);
     assert_int_in_range(timeout->tv_nsec, 0, 999999999);
     if (number > 0)
         return number;
-    if (script.interruptions_of_delay > 0) {
-        script.interruptions_of_delay--;
+    if (script.interruptions > 0 && end > now) {
+        script.interruptions--;
         now += (end - now) / 2;
         errno = EINTR;
         return -1;
     }
-    if (script.signal != 0 && START + script.signal_comes <= end) {
-        if (now < START + script.signal_comes)
-            now = START + script.signal_comes;
-        assert_int_equal(raise(script.signal), 0);
-        script.signal = 0;
+    if (script.signals[0].number != 0 && START + script.signals[0].comes <= end) {
+        if (now < START + script.signals[0].comes)
+            now = START + script.signals[0].comes;
+        assert_int_equal(raise(script.signals[0].number), 0);
+        script.signals[0] = script.signals[1];
+        script.signals[1].number = 0;
         return __real_sigtimedwait(set, info, &none);
     }
+    assert_true(end < START + 3600000); /* nothing would end it */
     now = end;
     errno = EAGAIN;
     return -1;
 }
 
-static const int SIGNALS[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGCHLD};
+static const int SIGNALS[] = {SIGTERM, SIGINT, SIGHUP, SIGPIPE, SIGXFSZ, SIGCHLD};
 
 /* What the process does with its signals, to be restored after each test. */
 static struct {
     sigset_t mask;
     struct sigaction actions[COUNT_OF(SIGNALS)];
 } before;
+
+static void reset_clock(void)
+{
+    trace[0] = '\0';
+    now = START;
+    last_end = START;
+    looks = 0;
+    last_sweep = START;
+    longest_without_sweep = 0;
+    sweeps = 0;
+}
 
 static int save_signals(void **state)
 {
@@ -157,8 +179,7 @@ static int save_signals(void **state)
     for (size_t i = 0; i < COUNT_OF(SIGNALS); i++)
         (void)sigaction(SIGNALS[i], &none_is_ignored, &before.actions[i]);
     memset(&script, 0, sizeof script);
-    trace[0] = '\0';
-    now = START;
+    reset_clock();
     return pthread_sigmask(SIG_SETMASK, NULL, &before.mask);
 }
 
@@ -188,8 +209,8 @@ static int restore_signals(void **state)
     "{\"time\":\"TIME\",\"level\":\"warn\",\"msg\":\"shutdown timeout, closing connections\","     \
     "\"connections\":" #count "}\n"
 
-/* Runs with these settings, the first signal being there already, and checks what is returned,
- * called and logged. */
+/* Runs with these settings, and checks what is returned, called and logged; the first signal is
+ * there already, or comes as the script says. */
 static void expect_run(uint32_t drain_delay, uint32_t shutdown_timeout, int result,
                        const char *calls, const char *lines)
 {
@@ -206,6 +227,8 @@ static void expect_run(uint32_t drain_delay, uint32_t shutdown_timeout, int resu
     inspect_replace_times(text);
     assert_string_equal(text, lines);
     assert_string_equal(trace, calls);
+    note_time_without_sweep();
+    assert_true(longest_without_sweep <= SWEEP_INTERVAL + script.look_takes);
 }
 
 static void begin(int signal)
@@ -230,16 +253,17 @@ static void block_signals_blocks_those_that_stop_and_no_others(void **state)
     }
 }
 
-static void block_signals_ignores_broken_pipes_and_children(void **state)
+static void block_signals_ignores_broken_pipes_full_files_and_children(void **state)
 {
+    static const int ignored[] = {SIGPIPE, SIGXFSZ, SIGCHLD};
     struct sigaction action;
 
     (void)state;
     lifecycle_block_signals();
-    assert_int_equal(sigaction(SIGPIPE, NULL, &action), 0);
-    assert_ptr_equal(action.sa_handler, SIG_IGN);
-    assert_int_equal(sigaction(SIGCHLD, NULL, &action), 0);
-    assert_ptr_equal(action.sa_handler, SIG_IGN);
+    for (size_t i = 0; i < COUNT_OF(ignored); i++) {
+        assert_int_equal(sigaction(ignored[i], NULL, &action), 0);
+        assert_ptr_equal(action.sa_handler, SIG_IGN);
+    }
 }
 
 static void signal_stops_in_order_and_is_named(void **state)
@@ -255,8 +279,7 @@ static void signal_stops_in_order_and_is_named(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        trace[0] = '\0';
-        now = START;
+        reset_clock();
         begin(rows[i].signal);
         expect_run(0, 8000, 0, "drain at 0\nstop accepting at 0\ncount at 0\n", rows[i].lines);
     }
@@ -268,8 +291,8 @@ static void signal_that_was_ignored_stays_ignored(void **state)
     (void)signal(SIGHUP, SIG_IGN); /* as nohup(1) does */
     begin(SIGHUP);
     begin(SIGTERM);
-    script.signal = SIGHUP;
-    script.signal_comes = 50;
+    script.signals[0].number = SIGHUP;
+    script.signals[0].comes = 50;
     expect_run(100, 8000, 0, "drain at 0\nstop accepting at 100\ncount at 100\n",
                DRAINING("SIGTERM", 100, 8000));
 }
@@ -277,11 +300,72 @@ static void signal_that_was_ignored_stays_ignored(void **state)
 static void waiting_for_the_first_signal_goes_on_after_interruptions(void **state)
 {
     (void)state;
-    begin(SIGTERM);
+    lifecycle_block_signals();
     script.interruptions = 2;
-    expect_run(0, 8000, 0, "drain at 0\nstop accepting at 0\ncount at 0\n",
+    script.signals[0].number = SIGTERM;
+    script.signals[0].comes = 5000;
+    expect_run(0, 8000, 0, "drain at 5000\nstop accepting at 5000\ncount at 5000\n",
                DRAINING("SIGTERM", 0, 8000));
     assert_uint_equal(script.interruptions, 0);
+}
+
+static void server_is_swept_once_a_second_while_it_runs(void **state)
+{
+    static const struct {
+        int64_t signal_comes;
+        size_t sweeps;
+    } rows[] = {{0, 0}, {999, 0}, {1001, 1}, {1999, 1}, {2001, 2}, {600500, 600}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char calls[64];
+
+        reset_clock();
+        lifecycle_block_signals();
+        script.signals[0].number = SIGTERM;
+        script.signals[0].comes = rows[i].signal_comes;
+        script.signals[1] = script.signals[0]; /* leaves at once */
+        (void)snprintf(calls, sizeof calls, "drain at %" PRId64 "\n", rows[i].signal_comes);
+        expect_run(0, 8000, 1, calls, DRAINING("SIGTERM", 0, 8000) INTERRUPTED);
+        assert_uint_equal(sweeps, rows[i].sweeps);
+    }
+}
+
+static void expect_sweeps(const int64_t *times, size_t count)
+{
+    assert_uint_equal(sweeps, count);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(swept[i], times[i]);
+}
+
+/* Neither the delay nor the stop begins its second anew. */
+static void server_is_swept_once_a_second_while_it_drains_and_stops(void **state)
+{
+    static const int64_t times[] = {1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000};
+
+    (void)state;
+    lifecycle_block_signals();
+    script.signals[0].number = SIGTERM;
+    script.signals[0].comes = 1700;
+    script.connections = 3;
+    script.connections_end = INT64_MAX;
+    expect_run(1600, 5000, 0, "drain at 1700\nstop accepting at 3300\nclose idle at 3300\n",
+               DRAINING("SIGTERM", 1600, 5000) TIMED_OUT(3));
+    expect_sweeps(times, COUNT_OF(times));
+}
+
+static void server_is_swept_also_when_looks_at_the_connections_take_long(void **state)
+{
+    static const int64_t times[] = {1200, 2400, 3600};
+
+    (void)state;
+    begin(SIGTERM);
+    script.connections = 3;
+    script.connections_end = INT64_MAX;
+    script.look_takes = 300;
+    expect_run(0, 4000, 0, "drain at 0\nstop accepting at 0\ncount at 0\nclose idle at 300\n",
+               DRAINING("SIGTERM", 0, 4000) TIMED_OUT(3));
+    expect_sweeps(times, COUNT_OF(times));
 }
 
 static void drain_delay_is_kept(void **state)
@@ -296,18 +380,18 @@ static void drain_delay_is_kept_through_interruptions(void **state)
 {
     (void)state;
     begin(SIGTERM);
-    script.interruptions_of_delay = 3;
+    script.interruptions = 3;
     expect_run(1500, 8000, 0, "drain at 0\nstop accepting at 1500\nclose idle at 1500\n",
                DRAINING("SIGTERM", 1500, 8000));
-    assert_uint_equal(script.interruptions_of_delay, 0);
+    assert_uint_equal(script.interruptions, 0);
 }
 
 static void second_signal_in_the_drain_delay_leaves_at_once(void **state)
 {
     (void)state;
     begin(SIGTERM);
-    script.signal = SIGINT;
-    script.signal_comes = 400;
+    script.signals[0].number = SIGINT;
+    script.signals[0].comes = 400;
     script.connections = 3;
     script.connections_end = INT64_MAX;
     expect_run(1500, 8000, 1, "drain at 0\n", DRAINING("SIGTERM", 1500, 8000) INTERRUPTED);
@@ -327,8 +411,8 @@ static void second_signal_while_connections_are_open_leaves_at_once(void **state
 {
     (void)state;
     begin(SIGTERM);
-    script.signal = SIGTERM;
-    script.signal_comes = 5432;
+    script.signals[0].number = SIGTERM;
+    script.signals[0].comes = 5432;
     script.connections = 3;
     script.connections_end = INT64_MAX;
     expect_run(0, 8000, 1, "drain at 0\nstop accepting at 0\ncount at 0\nclose idle at 250\n",
@@ -340,8 +424,8 @@ static void second_signal_is_seen_also_when_time_has_run_out(void **state)
 {
     (void)state;
     begin(SIGTERM);
-    script.signal = SIGINT;
-    script.signal_comes = 8001;
+    script.signals[0].number = SIGINT;
+    script.signals[0].comes = 8001;
     script.connections = 3;
     script.connections_end = INT64_MAX;
     script.look_takes = 11000;
@@ -382,8 +466,7 @@ static void connections_that_stay_are_logged_when_time_is_up(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        trace[0] = '\0';
-        now = START;
+        reset_clock();
         begin(SIGTERM);
         script.connections = 3;
         script.connections_end = INT64_MAX;
@@ -408,7 +491,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(block_signals_blocks_those_that_stop_and_no_others,
                                         save_signals, restore_signals),
-        cmocka_unit_test_setup_teardown(block_signals_ignores_broken_pipes_and_children,
+        cmocka_unit_test_setup_teardown(block_signals_ignores_broken_pipes_full_files_and_children,
                                         save_signals, restore_signals),
         cmocka_unit_test_setup_teardown(signal_stops_in_order_and_is_named, save_signals,
                                         restore_signals),
@@ -416,6 +499,13 @@ int main(void)
                                         restore_signals),
         cmocka_unit_test_setup_teardown(waiting_for_the_first_signal_goes_on_after_interruptions,
                                         save_signals, restore_signals),
+        cmocka_unit_test_setup_teardown(server_is_swept_once_a_second_while_it_runs, save_signals,
+                                        restore_signals),
+        cmocka_unit_test_setup_teardown(server_is_swept_once_a_second_while_it_drains_and_stops,
+                                        save_signals, restore_signals),
+        cmocka_unit_test_setup_teardown(
+            server_is_swept_also_when_looks_at_the_connections_take_long, save_signals,
+            restore_signals),
         cmocka_unit_test_setup_teardown(drain_delay_is_kept, save_signals, restore_signals),
         cmocka_unit_test_setup_teardown(drain_delay_is_kept_through_interruptions, save_signals,
                                         restore_signals),

@@ -23,6 +23,7 @@
 enum { THREADS = 8, LINES = 200, OUTPUT_MAX = THREADS * LINES * 512, LINE_SIZE = LOG_LINE_MAX + 1 };
 
 static struct timespec now;
+static int64_t monotonic;   /* milliseconds */
 static int terminal = -1;   /* the one descriptor that is a terminal */
 static short polled_events; /* what poll() says instead of the truth; 0: the truth */
 static bool writes_are_short;
@@ -42,9 +43,12 @@ ssize_t __wrap_write(int descriptor, const void *bytes, size_t length);
 
 int __wrap_clock_gettime(clockid_t clock, struct timespec *time)
 {
-    if (clock != CLOCK_REALTIME)
-        return __real_clock_gettime(clock, time);
+    if (clock != CLOCK_REALTIME && clock != CLOCK_MONOTONIC)
+        return __real_clock_gettime(clock, time); /* cmocka's */
     *time = now;
+    if (clock == CLOCK_MONOTONIC)
+        *time = (struct timespec){.tv_sec = monotonic / 1000,
+                                  .tv_nsec = monotonic % 1000 * 1000000 + 999999};
     return 0;
 }
 
@@ -82,6 +86,7 @@ static int open_pipe(void **state)
 
     (void)state;
     now = (struct timespec){.tv_sec = 1795338000, .tv_nsec = 7999999};
+    monotonic = 5000;
     terminal = -1;
     polled_events = 0;
     writes_are_short = false;
@@ -451,7 +456,7 @@ static void line_that_is_not_enabled_is_not_dropped(void **state)
     (void)state;
     log_init(&log_of_test, -1, LOG_FORMAT_JSON, LOG_INFO);
     log_write(&log_of_test, LOG_DEBUG, "m", NULL, 0);
-    assert_uint_equal(log_of_test.dropped, 0);
+    assert_uint_equal(log_count_dropped(&log_of_test), 0);
 }
 
 static void line_whose_system_calls_fail_is_dropped(void **state)
@@ -465,12 +470,13 @@ static void line_whose_system_calls_fail_is_dropped(void **state)
         if (!failing_has_failed())
             break;
         assert_string_equal(read_all(), "");
-        assert_uint_equal(log_of_test.dropped, n);
+        assert_uint_equal(log_count_dropped(&log_of_test), n);
     }
     failing_at(0);
     assert_uint_equal(n, 3); /* poll and write */
     assert_string_equal(read_all(), JSON_HEAD ",\"dropped\":2}\n");
-    assert_uint_equal(log_of_test.dropped, 0);
+    assert_uint_equal(log_count_dropped(&log_of_test), 2); /* ever */
+    expect_line(NULL, 0, JSON_HEAD "}\n");
 }
 
 static void line_to_a_descriptor_with_an_error_is_dropped(void **state)
@@ -507,7 +513,7 @@ static void line_after_a_torn_one_waits_for_its_newline(void **state)
     expect_line(NULL, 0, "\n" JSON_HEAD ",\"dropped\":2}\n");
 }
 
-static void line_without_room_still_says_what_was_dropped(void **state)
+static void line_without_room_still_says_what_was_left_out(void **state)
 {
     struct full_line line;
 
@@ -515,8 +521,9 @@ static void line_without_room_still_says_what_was_dropped(void **state)
     build_full_line(&line);
     append(line.expected, ",\"b\":\"");
     append(line.expected, line.last_text);
-    append(line.expected, "\",\"dropped\":9223372036854775807}\n");
-    log_of_test.dropped = INT64_MAX;
+    append(line.expected, "\",\"dropped\":9223372036854775807,\"limited\":9223372036854775807}\n");
+    atomic_store(&log_of_test.dropped, INT64_MAX);
+    atomic_store(&log_of_test.limited, INT64_MAX);
     expect_line(line.fields, LONG_FIELDS + 2, line.expected);
     expect_line(NULL, 0, JSON_HEAD "}\n");
 }
@@ -529,7 +536,7 @@ static void line_nobody_can_read_is_dropped(void **state)
     write_line();
     write_line();
     assert_true(signal(SIGPIPE, SIG_DFL) != SIG_ERR);
-    assert_uint_equal(log_of_test.dropped, 2);
+    assert_uint_equal(log_count_dropped(&log_of_test), 2);
 }
 
 static void line_to_no_descriptor_is_dropped(void **state)
@@ -537,11 +544,11 @@ static void line_to_no_descriptor_is_dropped(void **state)
     (void)state;
     log_init(&log_of_test, -1, LOG_FORMAT_JSON, LOG_INFO);
     write_line();
-    assert_uint_equal(log_of_test.dropped, 1);
+    assert_uint_equal(log_count_dropped(&log_of_test), 1);
     log_init(&log_of_test, writer, LOG_FORMAT_JSON, LOG_INFO);
     (void)close(writer);
     write_line();
-    assert_uint_equal(log_of_test.dropped, 1);
+    assert_uint_equal(log_count_dropped(&log_of_test), 1);
 }
 
 /* Writes lines that tell their thread, and are so long that the pipe does not take all at once. */
@@ -592,7 +599,8 @@ static void lines_of_threads_are_whole_and_all_accounted_for(void **state)
     static char output[OUTPUT_MAX + 1];
     pthread_t threads[THREADS];
     pthread_t collector;
-    uint64_t total = 0;
+    uint64_t lines = 0;
+    uint64_t told = 0;
     size_t length = 0;
 
     (void)state;
@@ -607,9 +615,241 @@ static void lines_of_threads_are_whole_and_all_accounted_for(void **state)
     assert_int_equal(pthread_join(collector, NULL), 0);
     for (const char *line = output; *line != '\0'; line += length) {
         length = strcspn(line, "\n") + 1;
-        total += 1 + check_line(line, length);
+        told += check_line(line, length);
+        lines++;
     }
-    assert_uint_equal(total + log_of_test.dropped, THREADS * LINES);
+    /* The last lines may have been dropped, with none after them to say so. */
+    assert_uint_equal(lines + log_count_dropped(&log_of_test), THREADS * LINES);
+    assert_true(told <= log_count_dropped(&log_of_test));
+}
+
+/* How many of so many lines are admitted. */
+static unsigned admit(unsigned lines)
+{
+    unsigned admitted = 0;
+
+    for (unsigned i = 0; i < lines; i++)
+        admitted += log_admit(&log_of_test, LOG_INFO);
+    return admitted;
+}
+
+static void expect_counts(uint64_t dropped, uint64_t limited)
+{
+    assert_uint_equal(log_count_dropped(&log_of_test), dropped);
+    assert_uint_equal(log_count_limited(&log_of_test), limited);
+}
+
+static void admitted_are_the_levels_that_are_logged(void **state)
+{
+    static const enum log_level levels[] = {LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(levels); i++) {
+        log_init(&log_of_test, writer, LOG_FORMAT_JSON, levels[i]);
+        for (size_t j = 0; j < COUNT_OF(levels); j++)
+            assert_int_equal(log_admit(&log_of_test, levels[j]), j <= i);
+        expect_counts(0, 0);
+    }
+}
+
+static void line_whose_level_is_not_logged_uses_up_no_rate(void **state)
+{
+    (void)state;
+    log_init(&log_of_test, writer, LOG_FORMAT_JSON, LOG_INFO);
+    log_of_test.rate = 1;
+    assert_false(log_admit(&log_of_test, LOG_DEBUG));
+    assert_false(log_admit(&log_of_test, LOG_DEBUG));
+    assert_int_equal(admit(2), 1);
+    assert_false(log_admit(&log_of_test, LOG_DEBUG));
+    expect_counts(0, 1);
+}
+
+static void rate_of_zero_admits_all(void **state)
+{
+    (void)state;
+    assert_uint_equal(log_of_test.rate, 0); /* as log_init() leaves it */
+    assert_int_equal(admit(10000), 10000);
+    expect_counts(0, 0);
+}
+
+static void rate_admits_so_many_lines_a_second(void **state)
+{
+    static const unsigned rates[] = {1, 2, 3, 1000};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rates); i++) {
+        log_init(&log_of_test, writer, LOG_FORMAT_JSON, LOG_INFO);
+        log_of_test.rate = rates[i];
+        monotonic = 5000;
+        assert_int_equal(admit(rates[i]), rates[i]);
+        expect_counts(0, 0);
+        assert_int_equal(admit(1), 0);
+        expect_counts(0, 1);
+        monotonic = 5999;
+        assert_int_equal(admit(2), 0);
+        expect_counts(0, 3);
+        monotonic = 6000;
+        assert_int_equal(admit(rates[i] + 1), rates[i]);
+        expect_counts(0, 4);
+        monotonic = 3600000; /* seconds without a line are not saved up */
+        assert_int_equal(admit(rates[i] + 1), rates[i]);
+        expect_counts(0, 5);
+    }
+}
+
+static void rate_counts_the_lines_of_a_whole_second(void **state)
+{
+    (void)state;
+    log_of_test.rate = 3;
+    monotonic = 7000;
+    assert_int_equal(admit(1), 1);
+    monotonic = 7500;
+    assert_int_equal(admit(1), 1);
+    monotonic = 7999;
+    assert_int_equal(admit(2), 1);
+    expect_counts(0, 1);
+}
+
+static void rate_may_be_a_million(void **state)
+{
+    (void)state;
+    log_of_test.rate = 1000000;
+    assert_int_equal(admit(1000002), 1000000);
+    expect_counts(0, 2);
+    monotonic += 1000;
+    assert_int_equal(admit(1), 1);
+}
+
+/* As much time as a machine may be up. */
+static void rate_holds_after_a_century(void **state)
+{
+    (void)state;
+    log_of_test.rate = 2;
+    monotonic = INT64_C(100) * 366 * 24 * 3600 * 1000;
+    assert_int_equal(admit(3), 2);
+    monotonic += 1000;
+    assert_int_equal(admit(3), 2);
+}
+
+/* It has read the clock before another thread began the next second. */
+static void late_thread_counts_in_the_second_that_has_begun(void **state)
+{
+    (void)state;
+    log_of_test.rate = 2;
+    monotonic = 6000;
+    assert_int_equal(admit(1), 1);
+    monotonic = 5999;
+    assert_int_equal(admit(2), 1);
+    monotonic = 6000;
+    assert_int_equal(admit(1), 0);
+    expect_counts(0, 2);
+}
+
+static void line_that_is_not_admitted_is_said_by_the_next_one(void **state)
+{
+    (void)state;
+    log_of_test.rate = 1;
+    assert_int_equal(admit(4), 1);
+    expect_line(NULL, 0, JSON_HEAD ",\"limited\":3}\n");
+    expect_line(NULL, 0, JSON_HEAD "}\n");
+    assert_int_equal(admit(2), 0);
+    polled_events = POLLERR;
+    write_line(); /* what it would have said, the next one says */
+    polled_events = 0;
+    assert_int_equal(admit(1), 0);
+    expect_line(NULL, 0, JSON_HEAD ",\"dropped\":1,\"limited\":3}\n");
+    log_of_test.format = LOG_FORMAT_TEXT;
+    assert_int_equal(admit(1), 0);
+    expect_line(NULL, 0, TEXT_HEAD " limited=1\n");
+    expect_line(NULL, 0, TEXT_HEAD "\n");
+    expect_counts(1, 7); /* ever */
+}
+
+/* Lines that no client makes us write are not limited. */
+static void line_that_nobody_asked_for_is_written_whatever_the_rate(void **state)
+{
+    (void)state;
+    log_of_test.rate = 1;
+    for (int i = 0; i < 3; i++)
+        expect_line(NULL, 0, JSON_HEAD "}\n");
+    assert_int_equal(admit(1), 1); /* nor do they use it up */
+}
+
+static void full_pipe_is_asked_again_a_millisecond_later(void **state)
+{
+    (void)state;
+    polled_events = POLLERR;
+    monotonic = 9000;
+    assert_int_equal(admit(1), 1);
+    write_line();
+    expect_counts(1, 0);
+    assert_int_equal(admit(2), 0);
+    expect_counts(3, 0);
+    monotonic = 9001;
+    assert_int_equal(admit(2), 2);
+    expect_counts(3, 0);
+    write_line();
+    assert_int_equal(admit(1), 0);
+    expect_counts(5, 0);
+    polled_events = 0;
+    monotonic = 9002;
+    assert_int_equal(admit(1), 1);
+    expect_line(NULL, 0, JSON_HEAD ",\"dropped\":5}\n");
+    assert_int_equal(admit(1), 1);
+}
+
+static void full_pipe_uses_up_the_rate_too(void **state)
+{
+    (void)state;
+    log_of_test.rate = 3;
+    polled_events = POLLERR;
+    assert_int_equal(admit(1), 1);
+    write_line();
+    assert_int_equal(admit(3), 0);
+    expect_counts(3, 1);
+    polled_events = 0;
+    expect_line(NULL, 0, JSON_HEAD ",\"dropped\":3,\"limited\":1}\n");
+}
+
+static void admitting_takes_no_lock_and_no_system_call(void **state)
+{
+    (void)state;
+    (void)alarm(PATIENCE / 1000); /* a lock would be waited for, for ever */
+    log_of_test.rate = 1;
+    assert_int_equal(pthread_mutex_lock(&log_of_test.lock), 0);
+    failing_at(1);
+    assert_int_equal(admit(2), 1);
+    expect_counts(0, 1);
+    assert_false(failing_has_failed());
+    failing_at(0);
+    assert_int_equal(pthread_mutex_unlock(&log_of_test.lock), 0);
+    (void)alarm(0);
+}
+
+/* Asks for LINES lines; returns how many were admitted. */
+static void *admit_lines(void *admitted)
+{
+    *(unsigned *)admitted = admit(LINES);
+    return NULL;
+}
+
+static void threads_share_the_rate_and_all_is_accounted_for(void **state)
+{
+    pthread_t threads[THREADS];
+    unsigned admitted[THREADS] = {0};
+    unsigned total = 0;
+
+    (void)state;
+    log_of_test.rate = THREADS * LINES / 2 + 1;
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, admit_lines, &admitted[i]), 0);
+    for (size_t i = 0; i < THREADS; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        total += admitted[i];
+    }
+    assert_int_equal(total, log_of_test.rate);
+    expect_counts(0, THREADS * LINES - total);
+    expect_line(NULL, 0, JSON_HEAD ",\"limited\":799}\n");
 }
 
 #define WITH_PIPE(test) cmocka_unit_test_setup_teardown(test, open_pipe, close_pipe)
@@ -637,10 +877,24 @@ int main(void)
         WITH_PIPE(line_to_a_descriptor_with_an_error_is_dropped),
         WITH_PIPE(line_that_is_written_in_part_is_dropped),
         WITH_PIPE(line_after_a_torn_one_waits_for_its_newline),
-        WITH_PIPE(line_without_room_still_says_what_was_dropped),
+        WITH_PIPE(line_without_room_still_says_what_was_left_out),
         WITH_PIPE(line_nobody_can_read_is_dropped),
         WITH_PIPE(line_to_no_descriptor_is_dropped),
         WITH_PIPE(lines_of_threads_are_whole_and_all_accounted_for),
+        WITH_PIPE(admitted_are_the_levels_that_are_logged),
+        WITH_PIPE(line_whose_level_is_not_logged_uses_up_no_rate),
+        WITH_PIPE(rate_of_zero_admits_all),
+        WITH_PIPE(rate_admits_so_many_lines_a_second),
+        WITH_PIPE(rate_counts_the_lines_of_a_whole_second),
+        WITH_PIPE(rate_may_be_a_million),
+        WITH_PIPE(rate_holds_after_a_century),
+        WITH_PIPE(late_thread_counts_in_the_second_that_has_begun),
+        WITH_PIPE(line_that_is_not_admitted_is_said_by_the_next_one),
+        WITH_PIPE(line_that_nobody_asked_for_is_written_whatever_the_rate),
+        WITH_PIPE(full_pipe_is_asked_again_a_millisecond_later),
+        WITH_PIPE(full_pipe_uses_up_the_rate_too),
+        WITH_PIPE(admitting_takes_no_lock_and_no_system_call),
+        WITH_PIPE(threads_share_the_rate_and_all_is_accounted_for),
     };
 
     (void)setenv("TZ", "TST-5:45", 1); /* far from UTC */

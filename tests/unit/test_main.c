@@ -1,6 +1,6 @@
 /* wraps: open build_info_check lifecycle_block_signals resources_open_files resources_cpus */
 /* wraps: handlers_create handlers_free listener_open server_start getsockname lifecycle_run */
-/* wraps: server_stop probe_readiness isatty */
+/* wraps: server_stop probe_readiness isatty usage_open usage_close metrics_create metrics_free */
 /* The program's main() becomes a function like others. It comes first: cmocka has a fail() too. */
 int versiond_main(int argc, char *argv[]);
 #define main versiond_main
@@ -23,6 +23,7 @@ static struct {
     const char *build_info_error;
     unsigned files;
     unsigned cpus;
+    bool has_metrics;
     bool has_handlers;
     int listener; /* or a negative errno */
     bool has_name;
@@ -32,6 +33,8 @@ static struct {
     bool is_terminal;
 } calls;
 static char trace[1024];
+static const struct usage *watched; /* what usage_open() was called with */
+static const struct log *logged;    /* what the metrics are to count the lines of */
 
 enum { LISTENER = 1234 };
 
@@ -41,7 +44,12 @@ bool __wrap_build_info_check(const struct build_info *info, char *error, size_t 
 void __wrap_lifecycle_block_signals(void);
 unsigned __wrap_resources_open_files(void);
 unsigned __wrap_resources_cpus(const char *root, const char *self);
-struct handlers *__wrap_handlers_create(const struct build_info *info, const char *base_path);
+void __wrap_usage_open(struct usage *usage, const char *self, unsigned max_open);
+void __wrap_usage_close(struct usage *usage);
+struct metrics *__wrap_metrics_create(const struct metrics_parts *parts);
+void __wrap_metrics_free(struct metrics *metrics);
+struct handlers *__wrap_handlers_create(const struct build_info *info, const char *base_path,
+                                        struct metrics *metrics);
 void __wrap_handlers_free(struct handlers *handlers);
 int __wrap_listener_open(const char *address, uint16_t port);
 struct server *__wrap_server_start(const struct server_parts *parts);
@@ -68,6 +76,13 @@ static struct handlers *some_handlers(void)
     static char place;
 
     return (struct handlers *)(void *)&place;
+}
+
+static struct metrics *some_metrics(void)
+{
+    static char place;
+
+    return (struct metrics *)(void *)&place;
 }
 
 static struct server *some_server(void)
@@ -116,8 +131,39 @@ unsigned __wrap_resources_cpus(const char *root, const char *self)
     return calls.cpus;
 }
 
-struct handlers *__wrap_handlers_create(const struct build_info *info, const char *base_path)
+void __wrap_usage_open(struct usage *usage, const char *self, unsigned max_open)
 {
+    watched = usage;
+    note("watch %s, %u files\n", self, max_open);
+}
+
+void __wrap_usage_close(struct usage *usage)
+{
+    assert_ptr_equal(usage, watched);
+    note("watch no more\n");
+}
+
+struct metrics *__wrap_metrics_create(const struct metrics_parts *parts)
+{
+    assert_string_equal(parts->info->name, NAME);
+    assert_ptr_equal(parts->usage, watched);
+    logged = parts->log;
+    note("create metrics of %u threads, %u connections\n", parts->threads,
+         (unsigned)parts->max_connections);
+    return calls.has_metrics ? some_metrics() : NULL;
+}
+
+void __wrap_metrics_free(struct metrics *metrics)
+{
+    assert_ptr_equal(metrics, calls.has_metrics ? some_metrics() : NULL);
+    if (metrics != NULL)
+        note("free metrics\n");
+}
+
+struct handlers *__wrap_handlers_create(const struct build_info *info, const char *base_path,
+                                        struct metrics *metrics)
+{
+    assert_ptr_equal(metrics, some_metrics());
     note("create handlers of %s, base path %s\n", info->name, or_none(base_path));
     return calls.has_handlers ? some_handlers() : NULL;
 }
@@ -137,10 +183,13 @@ int __wrap_listener_open(const char *address, uint16_t port)
 struct server *__wrap_server_start(const struct server_parts *parts)
 {
     assert_ptr_equal(parts->handlers, some_handlers());
+    assert_ptr_equal(parts->metrics, some_metrics());
+    assert_ptr_equal(parts->log, logged);
     assert_int_equal(parts->listener, LISTENER);
     assert_int_equal(parts->log->descriptor, STDERR_FILENO);
-    note("start %u threads for %u connections\n", (unsigned)parts->config->threads,
-         (unsigned)parts->config->max_connections);
+    note("start %u threads for %u connections, %u lines a second\n",
+         (unsigned)parts->config->threads, (unsigned)parts->config->max_connections,
+         (unsigned)parts->log->rate);
     return calls.has_server ? some_server() : NULL;
 }
 
@@ -193,10 +242,13 @@ static int set_up(void **state)
                                             "THREADS",
                                             "MAX_CONNECTIONS",
                                             "MAX_CONNECTIONS_PER_IP",
+                                            "REQUEST_DEADLINE",
                                             "DRAIN_DELAY",
                                             "SHUTDOWN_TIMEOUT",
                                             "BASE_PATH",
                                             "ACCESS_LOG",
+                                            "ACCESS_LOG_RATE",
+                                            "TRUSTED_PROXIES",
                                             "LOG_FORMAT",
                                             "LOG_LEVEL"};
 
@@ -206,6 +258,7 @@ static int set_up(void **state)
     memset(&calls, 0, sizeof calls);
     calls.files = 1024;
     calls.cpus = 2;
+    calls.has_metrics = true;
     calls.has_handlers = true;
     calls.listener = LISTENER;
     calls.has_name = true;
@@ -299,6 +352,11 @@ static void expect_run(const char *const *arguments, int status, const char *out
     LINE("info", "listening\",\"address\":\"" address "\",\"port\":" #port                         \
                  ",\"threads\":" #threads ",\"max_connections\":" #connections                     \
                  ",\"version\":\"" VERSION "\",\"commit\":\"" COMMIT "\"")
+/* The begin and the end of most traces. */
+#define METRICS(files, threads, connections)                                                       \
+    "block signals\nwatch /proc/self, " #files " files\n"                                          \
+    "create metrics of " #threads " threads, " #connections " connections\n"
+#define NO_METRICS "free metrics\nwatch no more\n"
 #define STOPPED LINE("info", "stopped\"")
 #define TOO_FEW(limit, threads, connections)                                                       \
     LINE("error", "the limit of open files is too low\",\"limit\":" #limit                         \
@@ -308,31 +366,32 @@ static void service_starts_and_stops_in_order(void **state)
 {
     (void)state;
     expect_run(NULL, 0, "", LISTENING("127.0.0.1", 4242, 2, 1004) STOPPED);
-    assert_string_equal(trace, "block signals\n"
-                               "create handlers of " NAME ", base path none\n"
-                               "listen at none, port 5000\n"
-                               "start 2 threads for 1004 connections\n"
-                               "run, drain delay 0\n"
-                               "stop\n"
-                               "free handlers\n");
+    assert_string_equal(
+        trace, METRICS(1024, 2, 1004) "create handlers of " NAME ", base path none\n"
+                                      "listen at none, port 5000\n"
+                                      "start 2 threads for 1004 connections, 1000 lines a second\n"
+                                      "run, drain delay 0\n"
+                                      "stop\n"
+                                      "free handlers\n" NO_METRICS);
 }
 
 static void service_passes_its_settings_on(void **state)
 {
     static const char *const arguments[] = {
-        "--address=::1",       "--port=80",         "--threads=3",       "--max-connections=70",
-        "--base-path=/prefix", "--drain-delay=5ms", "--log-level=debug", NULL};
+        "--address=::1",        "--port=80",           "--threads=3",
+        "--max-connections=70", "--base-path=/prefix", "--drain-delay=5ms",
+        "--log-level=debug",    "--access-log-rate=7", NULL};
 
     (void)state;
     expect_run(arguments, 0, "",
                LISTENING("127.0.0.1", 4242, 3, 70) LINE("debug", "running\"") STOPPED);
-    assert_string_equal(trace, "block signals\n"
-                               "create handlers of " NAME ", base path /prefix\n"
-                               "listen at ::1, port 80\n"
-                               "start 3 threads for 70 connections\n"
-                               "run, drain delay 5\n"
-                               "stop\n"
-                               "free handlers\n");
+    assert_string_equal(
+        trace, METRICS(1024, 3, 70) "create handlers of " NAME ", base path /prefix\n"
+                                    "listen at ::1, port 80\n"
+                                    "start 3 threads for 70 connections, 7 lines a second\n"
+                                    "run, drain delay 5\n"
+                                    "stop\n"
+                                    "free handlers\n" NO_METRICS);
 }
 
 static void service_logs_in_the_format_that_is_set(void **state)
@@ -372,13 +431,23 @@ static void service_whose_address_cannot_be_told_runs_all_the_same(void **state)
     expect_run(NULL, 0, "", LISTENING("unknown", 0, 2, 1004) STOPPED);
 }
 
+static void service_without_memory_for_metrics_fails(void **state)
+{
+    (void)state;
+    calls.has_metrics = false;
+    expect_run(NULL, 1, "",
+               LINE("error", "cannot start\",\"error\":\"no memory for the metrics\""));
+    assert_string_equal(trace, METRICS(1024, 2, 1004) "watch no more\n");
+}
+
 static void service_without_memory_for_answers_fails(void **state)
 {
     (void)state;
     calls.has_handlers = false;
     expect_run(NULL, 1, "",
                LINE("error", "cannot start\",\"error\":\"no memory for the answers\""));
-    assert_string_equal(trace, "block signals\ncreate handlers of " NAME ", base path none\n");
+    assert_string_equal(trace, METRICS(1024, 2, 1004) "create handlers of " NAME
+                                                      ", base path none\n" NO_METRICS);
 }
 
 static void service_that_cannot_listen_says_where_and_why(void **state)
@@ -407,8 +476,8 @@ static void service_that_cannot_listen_says_where_and_why(void **state)
                        rows[i].address, strerror(rows[i].error));
         expect_run(rows[i].arguments, 1, "", expected);
         (void)snprintf(expected, sizeof expected,
-                       "block signals\ncreate handlers of " NAME ", base path none\n%s"
-                       "free handlers\n",
+                       METRICS(1024, 2, 1004) "create handlers of " NAME ", base path none\n%s"
+                                              "free handlers\n" NO_METRICS,
                        rows[i].calls);
         assert_string_equal(trace, expected);
     }
@@ -421,11 +490,11 @@ static void service_whose_server_does_not_start_fails(void **state)
     expect_run(NULL, 1, "",
                LINE("error", "cannot start\",\"error\":\"no memory, threads or descriptors for the "
                              "server\""));
-    assert_string_equal(trace, "block signals\n"
-                               "create handlers of " NAME ", base path none\n"
-                               "listen at none, port 5000\n"
-                               "start 2 threads for 1004 connections\n"
-                               "free handlers\n");
+    assert_string_equal(
+        trace, METRICS(1024, 2, 1004) "create handlers of " NAME ", base path none\n"
+                                      "listen at none, port 5000\n"
+                                      "start 2 threads for 1004 connections, 1000 lines a second\n"
+                                      "free handlers\n" NO_METRICS);
 }
 
 static void numbers_that_are_not_set_follow_from_the_machine(void **state)
@@ -436,18 +505,18 @@ static void numbers_that_are_not_set_follow_from_the_machine(void **state)
         const char *arguments[3];
         const char *start;
     } rows[] = {
-        {1000000, 4, {NULL}, "start 4 threads for 10000 connections\n"},
-        {4294967295, 256, {NULL}, "start 256 threads for 10000 connections\n"},
-        {10024, 4, {NULL}, "start 4 threads for 10000 connections\n"},
-        {10023, 4, {NULL}, "start 4 threads for 9999 connections\n"},
-        {22, 2, {NULL}, "start 2 threads for 2 connections\n"},
-        {1024, 2, {"-t8", NULL}, "start 8 threads for 992 connections\n"},
-        {1024, 8, {"--max-connections=3", NULL}, "start 3 threads for 3 connections\n"},
-        {1024, 8, {"--max-connections=8", NULL}, "start 8 threads for 8 connections\n"},
-        {1024, 2, {"-t4", "--max-connections=5", NULL}, "start 4 threads for 5 connections\n"},
-        {1024, 2, {"-t9", "--max-connections=5", NULL}, "start 5 threads for 5 connections\n"},
-        {1024, 2, {"--max-connections=1004", NULL}, "start 2 threads for 1004 connections\n"},
-        {1000, 2, {"-t2", "--max-connections=20", NULL}, "start 2 threads for 20 connections\n"},
+        {1000000, 4, {NULL}, "start 4 threads for 10000 connections, "},
+        {4294967295, 256, {NULL}, "start 256 threads for 10000 connections, "},
+        {10024, 4, {NULL}, "start 4 threads for 10000 connections, "},
+        {10023, 4, {NULL}, "start 4 threads for 9999 connections, "},
+        {22, 2, {NULL}, "start 2 threads for 2 connections, "},
+        {1024, 2, {"-t8", NULL}, "start 8 threads for 992 connections, "},
+        {1024, 8, {"--max-connections=3", NULL}, "start 3 threads for 3 connections, "},
+        {1024, 8, {"--max-connections=8", NULL}, "start 8 threads for 8 connections, "},
+        {1024, 2, {"-t4", "--max-connections=5", NULL}, "start 4 threads for 5 connections, "},
+        {1024, 2, {"-t9", "--max-connections=5", NULL}, "start 5 threads for 5 connections, "},
+        {1024, 2, {"--max-connections=1004", NULL}, "start 2 threads for 1004 connections, "},
+        {1000, 2, {"-t2", "--max-connections=20", NULL}, "start 2 threads for 20 connections, "},
     };
     static struct outcome outcome;
 
@@ -675,6 +744,7 @@ int main(void)
         cmocka_unit_test_setup(service_logs_no_more_than_the_level_that_is_set, set_up),
         cmocka_unit_test_setup(service_that_is_interrupted_exits_with_1, set_up),
         cmocka_unit_test_setup(service_whose_address_cannot_be_told_runs_all_the_same, set_up),
+        cmocka_unit_test_setup(service_without_memory_for_metrics_fails, set_up),
         cmocka_unit_test_setup(service_without_memory_for_answers_fails, set_up),
         cmocka_unit_test_setup(service_that_cannot_listen_says_where_and_why, set_up),
         cmocka_unit_test_setup(service_whose_server_does_not_start_fails, set_up),

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #include "address.h"
-#include "connections.h"
+#include "clock.h"
 #include "inspect.h"
 #include "listener.h"
 #include "parse.h"

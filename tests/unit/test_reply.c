@@ -17,19 +17,23 @@
 static int blocks;
 
 /* What the last two responses were made of; `made_next` is the older one. */
-static struct {
-    const struct MHD_Response *response;
+struct making {
+    struct MHD_Response *response;
     size_t size;
     const void *body;
     enum MHD_ResponseMemoryMode mode;
-} made[2];
+};
+static struct making made[2];
 static size_t made_next;
 
-/* What was given to MHD_queue_response(), and what it returns. */
+/* What was given to MHD_queue_response(), and what it returns. The fields and the body are copies:
+ * a live response is gone when reply_queue() returns. */
 static struct {
     const struct MHD_Connection *connection;
     unsigned status;
     struct MHD_Response *response;
+    char fields[512];
+    char body[64];
     enum MHD_Result result;
 } queued;
 
@@ -92,13 +96,14 @@ enum MHD_Result __wrap_MHD_add_response_header(struct MHD_Response *response, co
     return failing_now() ? MHD_NO : __real_MHD_add_response_header(response, name, value);
 }
 
-enum MHD_Result __wrap_MHD_queue_response(struct MHD_Connection *connection, unsigned status,
-                                          struct MHD_Response *response)
+/* The newest one first: an address may be that of an older response, which is gone. */
+static const struct making *made_of(const struct MHD_Response *response)
 {
-    queued.connection = connection;
-    queued.status = status;
-    queued.response = response;
-    return queued.result;
+    const struct making *newest = &made[(made_next + 1) % COUNT_OF(made)];
+    const struct making *found = newest->response == response ? newest : &made[made_next];
+
+    assert_ptr_equal(found->response, response);
+    return found;
 }
 
 static enum MHD_Result print_field(void *cls, enum MHD_ValueKind kind, const char *name,
@@ -112,6 +117,19 @@ static enum MHD_Result print_field(void *cls, enum MHD_ValueKind kind, const cha
     return MHD_YES;
 }
 
+enum MHD_Result __wrap_MHD_queue_response(struct MHD_Connection *connection, unsigned status,
+                                          struct MHD_Response *response)
+{
+    queued.connection = connection;
+    queued.status = status;
+    queued.response = response;
+    queued.fields[0] = '\0';
+    (void)MHD_get_response_headers(response, print_field, queued.fields);
+    (void)snprintf(queued.body, sizeof queued.body, "%.*s", (int)made_of(response)->size,
+                   (const char *)made_of(response)->body);
+    return failing_now() ? MHD_NO : queued.result;
+}
+
 static void expect_fields(struct MHD_Response *response, const char *expected)
 {
     char text[512] = "";
@@ -123,12 +141,11 @@ static void expect_fields(struct MHD_Response *response, const char *expected)
 /* The response refers to `body`, and does not own it. */
 static void expect_body(const struct MHD_Response *response, const char *body)
 {
-    const size_t i = made[0].response == response ? 0 : 1;
+    const struct making *making = made_of(response);
 
-    assert_ptr_equal(made[i].response, response);
-    assert_ptr_equal(made[i].body, body);
-    assert_uint_equal(made[i].size, strlen(body));
-    assert_int_equal(made[i].mode, MHD_RESPMEM_PERSISTENT);
+    assert_ptr_equal(making->body, body);
+    assert_uint_equal(making->size, strlen(body));
+    assert_int_equal(making->mode, MHD_RESPMEM_PERSISTENT);
 }
 
 static char *text_from_malloc(const char *text)
@@ -151,38 +168,82 @@ static struct MHD_Connection *some_connection(void)
 static void expect_queued(const struct reply *reply, bool close, unsigned status,
                           const char *fields, const char *body)
 {
+    size_t size = 4711;
+
     queued.result = MHD_YES;
-    assert_true(reply_queue(reply, some_connection(), close));
+    assert_true(reply_queue(reply, some_connection(), close, &size));
     assert_ptr_equal(queued.connection, some_connection());
     assert_uint_equal(queued.status, status);
-    expect_fields(queued.response, fields);
+    assert_string_equal(queued.fields, fields);
+    assert_uint_equal(size, strlen(body));
     expect_body(queued.response, body);
 }
+
+#define POLICY "default-src 'none'"
+#define ALL_FIELDS                                                                                 \
+    "Content-Type: application/json\n" COMMON "Allow: GET, HEAD\nContent-Security-Policy: " POLICY \
+    "\n"
+
+static const struct reply_fields ALL = {
+    .content_type = "application/json", .allow = "GET, HEAD", .content_security_policy = POLICY};
+static const struct reply_fields NONE = {.content_type = NULL};
 
 static void reply_create_returns_status_fields_and_body(void **state)
 {
     char *body = text_from_malloc("{}\n");
-    struct reply *reply = reply_create(200, "application/json", "GET, HEAD", body);
+    struct reply *reply = reply_create(200, &ALL, body);
 
     (void)state;
     assert_non_null(reply);
-    expect_queued(reply, false, 200, "Content-Type: application/json\n" COMMON "Allow: GET, HEAD\n",
-                  body);
-    expect_queued(reply, true, 200,
-                  "Connection: close\nContent-Type: application/json\n" COMMON "Allow: GET, HEAD\n",
-                  body);
+    expect_queued(reply, false, 200, ALL_FIELDS, body);
+    expect_queued(reply, true, 200, "Connection: close\n" ALL_FIELDS, body);
+    expect_queued(reply, false, 200, ALL_FIELDS, body);
     reply_free(reply);
 }
 
-static void reply_create_without_type_and_allow_leaves_their_fields_out(void **state)
+static void reply_create_leaves_out_each_field_that_is_not_given(void **state)
 {
+    static const struct {
+        struct reply_fields fields;
+        const char *expected;
+    } rows[] = {
+        {{.content_type = NULL}, COMMON},
+        {{.content_type = "a/b"}, "Content-Type: a/b\n" COMMON},
+        {{.allow = "GET"}, COMMON "Allow: GET\n"},
+        {{.content_security_policy = "p"}, COMMON "Content-Security-Policy: p\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char *body = text_from_malloc("");
+        struct reply *reply = reply_create(204, &rows[i].fields, body);
+        char closing[256];
+
+        assert_non_null(reply);
+        (void)snprintf(closing, sizeof closing, "Connection: close\n%s", rows[i].expected);
+        expect_queued(reply, false, 204, rows[i].expected, body);
+        expect_queued(reply, true, 204, closing, body);
+        reply_free(reply);
+    }
+}
+
+static void reply_create_reads_the_fields_at_once(void **state)
+{
+    char type[] = "a/b";
+    char allow[] = "GET";
+    char policy[] = "p";
+    struct reply_fields fields = {type, allow, policy};
     char *body = text_from_malloc("");
-    struct reply *reply = reply_create(204, NULL, NULL, body);
+    struct reply *reply = reply_create(200, &fields, body);
 
     (void)state;
     assert_non_null(reply);
-    expect_queued(reply, false, 204, COMMON, body);
-    expect_queued(reply, true, 204, "Connection: close\n" COMMON, body);
+    memset(type, 'x', 3);
+    memset(allow, 'x', 3);
+    memset(policy, 'x', 1);
+    fields = NONE;
+    expect_queued(reply, false, 200,
+                  "Content-Type: a/b\n" COMMON "Allow: GET\nContent-Security-Policy: p\n", body);
     reply_free(reply);
 }
 
@@ -191,14 +252,14 @@ static void reply_create_without_body_returns_null(void **state)
     const int before = blocks;
 
     (void)state;
-    assert_null(reply_create(200, "text/plain", NULL, NULL));
+    assert_null(reply_create(200, &ALL, NULL));
     assert_int_equal(blocks, before);
 }
 
 static void reply_free_frees_all(void **state)
 {
     const int before = blocks;
-    struct reply *reply = reply_create(405, "text/plain", "GET", text_from_malloc("body"));
+    struct reply *reply = reply_create(405, &ALL, text_from_malloc("body"));
 
     (void)state;
     assert_non_null(reply);
@@ -221,7 +282,7 @@ static bool expect_null_when_call_fails(unsigned n)
     bool has_failed = false;
 
     failing_at(n);
-    reply = reply_create(405, "text/plain", "GET", body);
+    reply = reply_create(405, &ALL, body);
     has_failed = failing_has_failed();
     failing_at(0);
     if ((reply == NULL) != has_failed)
@@ -239,31 +300,215 @@ static void reply_create_when_anything_fails_returns_null_and_frees_all(void **s
     (void)state;
     while (expect_null_when_call_fails(n))
         n++;
-    assert_true(n > 2 * 5); /* two responses, each of a buffer and at least four fields */
+    assert_true(n > 2 * 6); /* two responses, each of a buffer and at least five fields */
 }
 
 static void reply_queue_when_refused_returns_false(void **state)
 {
-    struct reply *reply = reply_create(200, NULL, NULL, text_from_malloc(""));
+    struct reply *reply = reply_create(200, &NONE, text_from_malloc(""));
+    size_t size = 0;
 
     (void)state;
     assert_non_null(reply);
     queued.result = MHD_NO;
-    assert_false(reply_queue(reply, some_connection(), false));
-    assert_false(reply_queue(reply, some_connection(), true));
+    assert_false(reply_queue(reply, some_connection(), false, &size));
+    assert_false(reply_queue(reply, some_connection(), true, &size));
     reply_free(reply);
+}
+
+static void reply_queue_allocates_nothing(void **state)
+{
+    struct reply *reply = reply_create(200, &ALL, text_from_malloc("body"));
+    const int before = blocks;
+    size_t size = 0;
+
+    (void)state;
+    assert_non_null(reply);
+    queued.result = MHD_YES;
+    failing_at(2); /* the first call that can fail is that of MHD_queue_response() */
+    assert_true(reply_queue(reply, some_connection(), false, &size));
+    assert_false(failing_has_failed());
+    failing_at(0);
+    assert_int_equal(blocks, before);
+    reply_free(reply);
+}
+
+/* Makes the body of a live reply: the number of the call. */
+static char *count_calls(void *cls)
+{
+    char *body = malloc(32);
+
+    if (body == NULL)
+        return NULL;
+    (void)snprintf(body, 32, "call %d", ++*(int *)cls);
+    return body;
+}
+
+static void expect_live(const struct reply *reply, bool close, const char *fields, const char *body)
+{
+    const int before = blocks;
+    size_t size = 4711;
+
+    queued.result = MHD_YES;
+    assert_true(reply_queue(reply, some_connection(), close, &size));
+    assert_ptr_equal(queued.connection, some_connection());
+    assert_uint_equal(queued.status, 201);
+    assert_string_equal(queued.fields, fields);
+    assert_string_equal(queued.body, body);
+    assert_uint_equal(size, strlen(body));
+    assert_int_equal(blocks, before); /* nobody holds the response, as nobody sends it */
+}
+
+static void live_reply_has_a_body_of_its_own_for_each_request(void **state)
+{
+    int calls = 8;
+    struct reply *reply = reply_create_live(201, &ALL, count_calls, &calls);
+
+    (void)state;
+    assert_non_null(reply);
+    assert_int_equal(calls, 8); /* none before it is asked for */
+    expect_live(reply, false, ALL_FIELDS, "call 9");
+    expect_live(reply, true, "Connection: close\n" ALL_FIELDS, "call 10");
+    expect_live(reply, false, ALL_FIELDS, "call 11");
+    reply_free(reply);
+    assert_int_equal(calls, 11);
+}
+
+static void live_reply_leaves_out_fields_that_are_not_given(void **state)
+{
+    int calls = 0;
+    struct reply *reply = reply_create_live(201, &NONE, count_calls, &calls);
+
+    (void)state;
+    assert_non_null(reply);
+    expect_live(reply, false, COMMON, "call 1");
+    expect_live(reply, true, "Connection: close\n" COMMON, "call 2");
+    reply_free(reply);
+}
+
+/* Only the texts must outlive the reply. */
+static void live_reply_keeps_the_fields(void **state)
+{
+    struct reply_fields fields = ALL;
+    int calls = 0;
+    struct reply *reply = reply_create_live(201, &fields, count_calls, &calls);
+
+    (void)state;
+    fields = NONE;
+    assert_non_null(reply);
+    expect_live(reply, false, ALL_FIELDS, "call 1");
+    reply_free(reply);
+}
+
+static void live_body_belongs_to_the_response(void **state)
+{
+    const int before = blocks;
+    int calls = 0;
+    struct reply *reply = reply_create_live(201, &NONE, count_calls, &calls);
+    size_t size = 0;
+
+    (void)state;
+    assert_non_null(reply);
+    queued.result = MHD_YES;
+    assert_true(reply_queue(reply, some_connection(), false, &size));
+    assert_int_equal(made_of(queued.response)->mode, MHD_RESPMEM_MUST_FREE);
+    reply_free(reply);
+    assert_int_equal(blocks, before);
+}
+
+static void live_reply_when_refused_returns_false_and_frees_all(void **state)
+{
+    int calls = 0;
+    struct reply *reply = reply_create_live(201, &ALL, count_calls, &calls);
+    const int before = blocks;
+    size_t size = 0;
+
+    (void)state;
+    assert_non_null(reply);
+    queued.result = MHD_NO;
+    assert_false(reply_queue(reply, some_connection(), false, &size));
+    assert_false(reply_queue(reply, some_connection(), true, &size));
+    assert_int_equal(blocks, before);
+    reply_free(reply);
+}
+
+/* Makes call number `n` in the sending of a live reply fail. Returns false when there are not so
+ * many. */
+static bool expect_refusal_when_call_fails(const struct reply *reply, bool close, unsigned n)
+{
+    const int before = blocks;
+    size_t size = 0;
+    bool is_queued = false;
+    bool has_failed = false;
+
+    queued.result = MHD_YES;
+    failing_at(n);
+    is_queued = reply_queue(reply, some_connection(), close, &size);
+    has_failed = failing_has_failed();
+    failing_at(0);
+    if (is_queued == has_failed)
+        fail_msg("failure %u: the answer is %s", n, is_queued ? "queued" : "not queued");
+    if (blocks != before)
+        fail_msg("failure %u: %d blocks are left behind", n, blocks - before);
+    return has_failed;
+}
+
+static void live_reply_when_anything_fails_returns_false_and_frees_all(void **state)
+{
+    int calls = 0;
+    struct reply *reply = reply_create_live(201, &ALL, count_calls, &calls);
+
+    (void)state;
+    assert_non_null(reply);
+    for (int close = 0; close <= 1; close++) {
+        unsigned n = 1;
+
+        while (expect_refusal_when_call_fails(reply, close, n))
+            n++;
+        assert_true(n > 1 + 1 + 5 + 1); /* body, response, at least five fields, and the queue */
+    }
+    reply_free(reply);
+}
+
+static void reply_create_live_without_memory_returns_null(void **state)
+{
+    const int before = blocks;
+
+    (void)state;
+    failing_at(1);
+    assert_null(reply_create_live(201, &ALL, count_calls, NULL));
+    assert_true(failing_has_failed());
+    failing_at(0);
+    assert_int_equal(blocks, before);
+}
+
+static void malformed_requests_are_counted(void **state)
+{
+    const uint64_t before = reply_count_malformed();
+
+    (void)state;
+    for (unsigned n = 0; n < 3; n++) { /* the second one without memory for its answer */
+        struct MHD_Response *response = NULL;
+
+        failing_at(n == 1 ? 1 : 0);
+        response = __wrap_MHD_create_response_from_buffer_static(4, "html");
+        failing_at(0);
+        assert_int_equal(response == NULL, n == 1);
+        assert_uint_equal(reply_count_malformed(), before + n + 1);
+        if (response != NULL)
+            MHD_destroy_response(response);
+    }
 }
 
 static void refusal_of_libmicrohttpd_has_our_fields_and_body(void **state)
 {
     struct MHD_Response *response = __wrap_MHD_create_response_from_buffer_static(4, "html");
-    const size_t last = (made_next + 1) % COUNT_OF(made);
 
     (void)state;
     assert_non_null(response);
     expect_fields(response, "Content-Type: " TYPE_PROBLEM "\n" COMMON);
-    assert_string_equal(made[last].body, DOCUMENT_REFUSED);
-    expect_body(response, made[last].body);
+    assert_string_equal(made_of(response)->body, DOCUMENT_REFUSED);
+    expect_body(response, made_of(response)->body);
     MHD_destroy_response(response);
 }
 
@@ -300,12 +545,22 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reply_create_returns_status_fields_and_body),
-        cmocka_unit_test(reply_create_without_type_and_allow_leaves_their_fields_out),
+        cmocka_unit_test(reply_create_leaves_out_each_field_that_is_not_given),
+        cmocka_unit_test(reply_create_reads_the_fields_at_once),
         cmocka_unit_test(reply_create_without_body_returns_null),
         cmocka_unit_test(reply_create_when_anything_fails_returns_null_and_frees_all),
         cmocka_unit_test(reply_free_frees_all),
         cmocka_unit_test(reply_free_ignores_null),
         cmocka_unit_test(reply_queue_when_refused_returns_false),
+        cmocka_unit_test(reply_queue_allocates_nothing),
+        cmocka_unit_test(live_reply_has_a_body_of_its_own_for_each_request),
+        cmocka_unit_test(live_reply_leaves_out_fields_that_are_not_given),
+        cmocka_unit_test(live_reply_keeps_the_fields),
+        cmocka_unit_test(live_body_belongs_to_the_response),
+        cmocka_unit_test(live_reply_when_refused_returns_false_and_frees_all),
+        cmocka_unit_test(live_reply_when_anything_fails_returns_false_and_frees_all),
+        cmocka_unit_test(reply_create_live_without_memory_returns_null),
+        cmocka_unit_test(malformed_requests_are_counted),
         cmocka_unit_test(refusal_of_libmicrohttpd_has_our_fields_and_body),
         cmocka_unit_test(refusal_when_anything_fails_is_null_and_leaks_nothing),
     };

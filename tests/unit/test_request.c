@@ -1,5 +1,6 @@
 #include "test.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -454,6 +455,197 @@ static void field_value_is_read_to_its_end_and_no_further(void **state)
     assert_false(request_field_is_valid("Name", 4, "\na", 2));
 }
 
+/* An Accept field, and whether it prefers OpenMetrics; a copy that ends with its last byte. */
+static void expect_preference(const char *value, bool expected)
+{
+    const size_t length = strlen(value);
+    char *copy = malloc(length + (length == 0));
+    bool actual = false;
+
+    assert_non_null(copy);
+    memcpy(copy, value, length);
+    actual = request_prefers_openmetrics(copy, length);
+    free(copy);
+    if (actual != expected)
+        fail_msg("'%s' prefers %s", value, actual ? "OpenMetrics" : "text");
+}
+
+#define OPENMETRICS "application/openmetrics-text"
+
+static void openmetrics_is_preferred_by_prometheus(void **state)
+{
+    static const char *const values[] = {
+        /* 2.5 to 2.34 */
+        OPENMETRICS "; version=0.0.1,text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        /* 2.35 to 2.48 */
+        OPENMETRICS ";version=1.0.0," OPENMETRICS ";version=0.0.1;q=0.75,"
+                    "text/plain;version=0.0.4;q=0.5,*/*;q=0.1",
+        /* 2.49 and later */
+        OPENMETRICS ";version=1.0.0;q=0.5," OPENMETRICS ";version=0.0.1;q=0.4,"
+                    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+        /* the same with native histograms: protobuf, which is not served, comes first */
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+        "encoding=delimited;q=0.6," OPENMETRICS ";version=1.0.0;q=0.5," OPENMETRICS
+        ";version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+        /* 3.x */
+        OPENMETRICS ";version=1.0.0;escaping=allow-utf-8;q=0.6," OPENMETRICS
+                    ";version=0.0.1;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,"
+                    "text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(values); i++)
+        expect_preference(values[i], true);
+}
+
+static void openmetrics_is_not_preferred_by_others(void **state)
+{
+    static const char *const values[] = {
+        "",
+        "*/*",
+        "text/plain",
+        "application/*",
+        "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;q=0.8",
+        /* Prometheus with scrape_protocols: [PrometheusText0.0.4] */
+        "text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
+        /* Prometheus before 2.5 */
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+        "encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3",
+        "application/openmetrics",
+        OPENMETRICS "s",
+        "x" OPENMETRICS,
+        "application/openmetrics-tex",
+        "text/" OPENMETRICS,
+        "text/plain;a=" OPENMETRICS,
+        "text/plain;" OPENMETRICS,
+        OPENMETRICS " x",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(values); i++)
+        expect_preference(values[i], false);
+}
+
+static void weights_decide_between_openmetrics_and_text(void **state)
+{
+    static const struct {
+        const char *value;
+        bool expected;
+    } rows[] = {
+        {OPENMETRICS, true},
+        {OPENMETRICS ",text/plain", true},
+        {OPENMETRICS ",text/plain;q=1", true},
+        {OPENMETRICS ";q=1,text/plain", true},
+        {"text/plain," OPENMETRICS, true},
+        {OPENMETRICS ";q=0.5,text/plain;q=0.5", true},
+        {OPENMETRICS ";q=0.5,text/plain;q=0.501", false},
+        {OPENMETRICS ";q=0.501,text/plain;q=0.5", true},
+        {OPENMETRICS ";q=0.499,text/plain;q=0.5", false},
+        {OPENMETRICS ";q=0.09,text/plain;q=0.1", false},
+        {OPENMETRICS ";q=0.1,text/plain;q=0.09", true},
+        {OPENMETRICS ";q=0.9,text/plain", false},
+        {OPENMETRICS ";q=0.999,text/plain;q=1", false},
+        {OPENMETRICS ";q=1,text/plain;q=1.000", true},
+        {OPENMETRICS ";q=1.000,text/plain;q=1", true},
+        {OPENMETRICS ";q=1.,text/plain;q=1.0", true},
+        {OPENMETRICS ";q=0", false},
+        {OPENMETRICS ";q=0.", false},
+        {OPENMETRICS ";q=0.0", false},
+        {OPENMETRICS ";q=0.000", false},
+        {OPENMETRICS ";q=0.001", true},
+        {OPENMETRICS ";q=0.01", true},
+        {OPENMETRICS ";q=0,text/plain;q=0", false},
+        {OPENMETRICS ";q=0.001,text/plain;q=0", true},
+        {OPENMETRICS ";q=0,*/*", false},
+        /* the highest of each counts, in any order */
+        {OPENMETRICS ";q=0.2," OPENMETRICS ";q=0.8,text/plain;q=0.5", true},
+        {OPENMETRICS ";q=0.8," OPENMETRICS ";q=0.2,text/plain;q=0.5", true},
+        {OPENMETRICS ";q=0.5,text/plain;q=0.2,text/plain;q=0.8", false},
+        {OPENMETRICS ";q=0.5,text/plain;q=0.8,text/plain;q=0.2", false},
+        {"text/plain;version=0.0.4;q=0.1," OPENMETRICS ";version=1.0.0;q=0.2", true},
+        /* what more than three digits say is not looked at */
+        {OPENMETRICS ";q=0.5001,text/plain;q=0.5009", true},
+        {OPENMETRICS ";q=0.0009", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        expect_preference(rows[i].value, rows[i].expected);
+}
+
+static void preference_is_read_in_any_case_and_with_white_space(void **state)
+{
+    static const struct {
+        const char *value;
+        bool expected;
+    } rows[] = {
+        {"Application/OpenMetrics-Text", true},
+        {"APPLICATION/OPENMETRICS-TEXT;Q=0.5,TEXT/PLAIN;Q=0.6", false},
+        {"APPLICATION/OPENMETRICS-TEXT;Q=0.6,TEXT/PLAIN;Q=0.5", true},
+        {" \t" OPENMETRICS "\t ", true},
+        {"\t*/* \t,\t " OPENMETRICS "\t ", true},
+        {OPENMETRICS " ; q=0.4 , text/plain ; q=0.5 ", false},
+        {OPENMETRICS " \t;\t q=0.5 \t,\t text/plain\t;\tq=0.4\t", true},
+        {OPENMETRICS "; version=1.0.0; q=0", false},
+        {OPENMETRICS ";q=0;version=1.0.0", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        expect_preference(rows[i].value, rows[i].expected);
+}
+
+/* A weight that is none counts as 0, a parameter that is no weight is none. */
+static void preference_of_malformed_values(void **state)
+{
+    static const struct {
+        const char *value;
+        bool expected;
+    } rows[] = {
+        {",", false},
+        {",,;,;;,", false},
+        {";", false},
+        {" ", false},
+        {"\t", false},
+        {"," OPENMETRICS ",", true},
+        {OPENMETRICS ";", true},
+        {OPENMETRICS ";;;q=0", false},
+        {";" OPENMETRICS, false},
+        {OPENMETRICS ";q", true},
+        {OPENMETRICS ";q=", true},
+        {OPENMETRICS ";q=x", false},
+        {OPENMETRICS ";q=0.x", false},
+        {OPENMETRICS ";q=0.5x", true},
+        {OPENMETRICS ";q=0./", false},
+        {OPENMETRICS ";q=0.:", false},
+        {OPENMETRICS ";q=-1", false},
+        {OPENMETRICS ";q =0", true},
+        {OPENMETRICS ";qq=0", true},
+        {OPENMETRICS ";xq=0", true},
+        {OPENMETRICS ";q0.5", true},
+        {OPENMETRICS "\xff", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        expect_preference(rows[i].value, rows[i].expected);
+}
+
+static void preference_is_read_up_to_its_length(void **state)
+{
+    (void)state;
+    assert_true(request_prefers_openmetrics(OPENMETRICS ";q=0", strlen(OPENMETRICS)));
+    assert_false(request_prefers_openmetrics(OPENMETRICS, strlen(OPENMETRICS) - 1));
+    assert_false(request_prefers_openmetrics(OPENMETRICS, 0));
+    assert_true(
+        request_prefers_openmetrics(OPENMETRICS ";q=0.001", sizeof OPENMETRICS ";q=0.001" - 1));
+    assert_false(
+        request_prefers_openmetrics(OPENMETRICS ";q=0.001", sizeof OPENMETRICS ";q=0.00" - 1));
+    assert_false(
+        request_prefers_openmetrics(OPENMETRICS ";q=0.\0", sizeof OPENMETRICS ";q=0.\0" - 1));
+    assert_false(request_prefers_openmetrics(OPENMETRICS "\0", sizeof OPENMETRICS));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -478,6 +670,12 @@ int main(void)
         cmocka_unit_test(field_name_that_is_no_token_is_refused),
         cmocka_unit_test(field_value_takes_no_control_character_but_tab),
         cmocka_unit_test(field_value_is_read_to_its_end_and_no_further),
+        cmocka_unit_test(openmetrics_is_preferred_by_prometheus),
+        cmocka_unit_test(openmetrics_is_not_preferred_by_others),
+        cmocka_unit_test(weights_decide_between_openmetrics_and_text),
+        cmocka_unit_test(preference_is_read_in_any_case_and_with_white_space),
+        cmocka_unit_test(preference_of_malformed_values),
+        cmocka_unit_test(preference_is_read_up_to_its_length),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

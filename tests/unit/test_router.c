@@ -11,10 +11,10 @@ enum { READ = METHOD_GET | METHOD_HEAD | METHOD_OPTIONS };
 
 /* The paths that the service promises. */
 static const struct route PROMISED[] = {
-    {"/version", READ, ENDPOINT_VERSION, false},
-    {"/__version__", READ, ENDPOINT_VERSION, false},
-    {"/healthz", READ, ENDPOINT_LIVENESS, true},
-    {"/readyz", READ, ENDPOINT_READINESS, true},
+    {"/version", READ, ENDPOINT_VERSION, false}, {"/__version__", READ, ENDPOINT_VERSION, false},
+    {"/healthz", READ, ENDPOINT_LIVENESS, true}, {"/readyz", READ, ENDPOINT_READINESS, true},
+    {"/metrics", READ, ENDPOINT_METRICS, true},  {"/", READ, ENDPOINT_PAGE, false},
+    {"/badge.svg", READ, ENDPOINT_BADGE, false}, {"/openapi.json", READ, ENDPOINT_OPENAPI, false},
 };
 
 /* Finds the route of a copy of the path that ends with its last byte, so that sanitizers see a byte
@@ -50,11 +50,12 @@ static void routes_are_the_promised_ones(void **state)
 
     (void)state;
     assert_int_equal(count, COUNT_OF(PROMISED));
+    assert_true(count <= ROUTER_ROUTES_MAX);
     for (size_t i = 0; i < count; i++) {
         assert_string_equal(routes[i].path, PROMISED[i].path);
         if (routes[i].methods != PROMISED[i].methods ||
             routes[i].endpoint != PROMISED[i].endpoint ||
-            routes[i].is_probe != PROMISED[i].is_probe)
+            routes[i].is_polled != PROMISED[i].is_polled)
             fail_msg("%s is another route", routes[i].path);
     }
 }
@@ -90,10 +91,12 @@ static void routes_are_found_behind_the_base_path(void **state)
 static void path_of_another_spelling_leads_nowhere(void **state)
 {
     static const char *const paths[] = {
-        "",          "/",          "//",         "*",          "version",       "/versio",
-        "/version/", "//version",  "/Version",   "/VERSION",   "/version2",     "/version/a",
-        "/version?", "/%76ersion", "/./version", "/a/version", "/a/../version", "/__version__/",
-        "/health",   "/healthz/",  "/readyz2",   "/version ",  " /version",     "/version\n",
+        "",          "/?",         "//",         "*",          "version",        "/versio",
+        "/version/", "//version",  "/Version",   "/VERSION",   "/version2",      "/version/a",
+        "/version?", "/%76ersion", "/./version", "/a/version", "/a/../version",  "/__version__/",
+        "/health",   "/healthz/",  "/readyz2",   "/version ",  " /version",      "/version\n",
+        "/metric",   "/metrics/",  "/badge",     "/badge.sv",  "/badge.svg/",    "/openapi",
+        "/index",    "/badge_svg", "/openapi.",  "/badge.SVG", "/openapi.json/", "/openapi.yaml",
     };
 
     (void)state;
@@ -112,7 +115,10 @@ static void path_and_base_path_are_compared_whole(void **state)
         const char *route;
     } rows[] = {
         {"/b", "/b", ""},
-        {"/b", "/b/", ""},
+        {"/b", "/b/", "/"},
+        {"/b", "/", "/"},
+        {"/b", "/c/", ""},
+        {"/b", "/bb/", ""},
         {"/b", "/bversion", ""},
         {"/b", "/b//version", ""},
         {"/b", "/B/version", ""},
@@ -129,6 +135,11 @@ static void path_and_base_path_are_compared_whole(void **state)
         {"/version", "/version/healthz", "/healthz"},
         {"/healthz", "/healthz/version", "/version"},
         {"/version", "/version/other", ""},
+        {"/version", "/version/", "/"},
+        {"/metrics", "/metrics", "/metrics"},
+        {"/metrics", "/metrics/metrics", "/metrics"},
+        {"/b", "/b/badge.svg", "/badge.svg"},
+        {"/b", "/b/openapi.json", "/openapi.json"},
     };
 
     (void)state;
@@ -143,10 +154,13 @@ static void path_is_read_up_to_its_length(void **state)
     (void)state;
     assert_ptr_equal(router_find(NULL, "/version?a", 8), version);
     assert_null(router_find(NULL, "/version", 7));
+    assert_ptr_equal(router_find(NULL, "/version", 1), find(NULL, "/"));
     assert_null(router_find(NULL, "/version", 0));
     assert_ptr_equal(router_find("/b", "/b/version?a", 10), version);
     assert_null(router_find("/b", "/b/version", 9));
-    assert_null(router_find("/b", "/b/version", 1));
+    assert_null(router_find("/b", "/b/version", 2));
+    assert_ptr_equal(router_find("/b", "/b/version", 3), find(NULL, "/"));
+    assert_ptr_equal(router_find("/b", "/b/version", 1), find(NULL, "/"));
     assert_null(router_find(NULL, "/version\0", 9));
 }
 

@@ -1,6 +1,6 @@
 /* wraps: malloc calloc free close accept4 router_find reply_queue */
-/* wraps: MHD_start_daemon MHD_add_connection MHD_quiesce_daemon MHD_get_connection_values_n */
-/* wraps: monotonic_milliseconds */
+/* wraps: MHD_start_daemon MHD_add_connection MHD_quiesce_daemon */
+/* wraps: monotonic_milliseconds monotonic_nanoseconds */
 #include "test.h"
 
 #include <arpa/inet.h>
@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "client.h"
+#include "clock.h"
 #include "connections.h"
 #include "documents.h"
 #include "failing.h"
@@ -37,11 +38,10 @@ static atomic_bool no_reply_is_queued;
 static atomic_bool reply_waits; /* between at_reply and through_reply */
 static sem_t at_reply;
 static sem_t through_reply;
-static atomic_bool connections_are_dropped;
-static atomic_bool no_connection_is_added;
 static atomic_bool connections_are_dropped; /* although they were added */
-static _Atomic(const char *) hosts; /* the only fields of requests: a Host for each of its bytes */
-static sem_t targets;               /* posted for each request target that is routed */
+static atomic_bool no_connection_is_added;
+static sem_t targets;                  /* posted for each request target that is routed */
+static atomic_int_fast64_t now;        /* for the server, in milliseconds */
 static atomic_bool sigterm_is_blocked; /* in the thread that routed the last */
 static atomic_bool sigint_is_blocked;
 
@@ -53,7 +53,6 @@ static sem_t at_gate;
 static sem_t through_gate;
 
 /* Of the thread of the test alone. */
-static int64_t now; /* for the server */
 static bool is_quiesced;
 static int accept_error; /* of the next accept4(); 0: none */
 static bool no_daemon_starts;
@@ -70,20 +69,19 @@ int __real_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
 const struct route *__real_router_find(const char *base_path, const char *path, size_t length);
 const struct route *__wrap_router_find(const char *base_path, const char *path, size_t length);
-bool __real_reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close);
-bool __wrap_reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close);
+bool __real_reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close,
+                        size_t *size);
+bool __wrap_reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close,
+                        size_t *size);
 enum MHD_Result __real_MHD_add_connection(struct MHD_Daemon *daemon, int socket,
                                           const struct sockaddr *address, socklen_t size);
 enum MHD_Result __wrap_MHD_add_connection(struct MHD_Daemon *daemon, int socket,
                                           const struct sockaddr *address, socklen_t size);
-int __real_MHD_get_connection_values_n(struct MHD_Connection *connection, enum MHD_ValueKind kind,
-                                       MHD_KeyValueIteratorN iterator, void *cls);
-int __wrap_MHD_get_connection_values_n(struct MHD_Connection *connection, enum MHD_ValueKind kind,
-                                       MHD_KeyValueIteratorN iterator, void *cls);
 int __real_MHD_quiesce_daemon(struct MHD_Daemon *daemon);
 int __wrap_MHD_quiesce_daemon(struct MHD_Daemon *daemon);
 int64_t __real_monotonic_milliseconds(void);
 int64_t __wrap_monotonic_milliseconds(void);
+int64_t __wrap_monotonic_nanoseconds(void);
 struct MHD_Daemon *__wrap_MHD_start_daemon(unsigned flags, uint16_t port,
                                            MHD_AcceptPolicyCallback policy, void *policy_cls,
                                            MHD_AccessHandlerCallback handler, void *handler_cls,
@@ -155,7 +153,12 @@ int __wrap_MHD_quiesce_daemon(struct MHD_Daemon *daemon)
 
 int64_t __wrap_monotonic_milliseconds(void)
 {
-    return now;
+    return atomic_load(&now);
+}
+
+int64_t __wrap_monotonic_nanoseconds(void)
+{
+    return atomic_load(&now) * 1000000;
 }
 
 const struct route *__wrap_router_find(const char *base_path, const char *path, size_t length)
@@ -169,14 +172,15 @@ const struct route *__wrap_router_find(const char *base_path, const char *path, 
     return __real_router_find(base_path, path, length);
 }
 
-bool __wrap_reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close)
+bool __wrap_reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close,
+                        size_t *size)
 {
     if (atomic_load(&reply_waits)) {
         sem_post(&at_reply);
         while (sem_wait(&through_reply) != 0)
             ;
     }
-    return !atomic_load(&no_reply_is_queued) && __real_reply_queue(reply, connection, close);
+    return !atomic_load(&no_reply_is_queued) && __real_reply_queue(reply, connection, close, size);
 }
 
 /* The socket is closed whatever the outcome. */
@@ -189,19 +193,6 @@ enum MHD_Result __wrap_MHD_add_connection(struct MHD_Daemon *daemon, int socket,
         return __real_MHD_add_connection(daemon, socket, address, size);
     (void)close(socket);
     return is_dropped ? MHD_YES : MHD_NO;
-}
-
-int __wrap_MHD_get_connection_values_n(struct MHD_Connection *connection, enum MHD_ValueKind kind,
-                                       MHD_KeyValueIteratorN iterator, void *cls)
-{
-    const char *host = atomic_load(&hosts);
-    int count = 0;
-
-    if (host == NULL)
-        return __real_MHD_get_connection_values_n(connection, kind, iterator, cls);
-    for (; *host != '\0'; host++, count++)
-        (void)iterator(cls, MHD_HEADER_KIND, "Host", 4, host, 1);
-    return count;
 }
 
 /* Writes the next option with its values into `options`. Returns false after the last. */
@@ -221,7 +212,6 @@ static bool note_option(va_list *list, const void *cls)
         return true;
     case MHD_OPTION_THREAD_POOL_SIZE:
     case MHD_OPTION_CONNECTION_LIMIT:
-    case MHD_OPTION_PER_IP_CONNECTION_LIMIT:
         (void)snprintf(out, size, "option %d: unsigned %u\n", option, va_arg(*list, unsigned));
         return true;
     case MHD_OPTION_CONNECTION_MEMORY_LIMIT:
@@ -232,7 +222,7 @@ static bool note_option(va_list *list, const void *cls)
     case MHD_OPTION_NOTIFY_COMPLETED: /* a function, then what it is called with */
         is_given = va_arg(*list, void (*)(void)) != NULL ? "function" : "NULL";
         (void)snprintf(out, size, "option %d: %s, %s\n", option, is_given,
-                       va_arg(*list, void *) == cls ? "server" : "something else");
+                       va_arg(*list, void *) == cls ? "dispatch" : "something else");
         return true;
     default:
         fail_msg("option %d is unknown to this test", option);
@@ -263,10 +253,14 @@ struct MHD_Daemon *__wrap_MHD_start_daemon(unsigned flags, uint16_t port,
     return daemon;
 }
 
+enum { THREADS_MAX = 3 };
+
 /* A server, with all that it is made of. */
 struct fixture {
     struct config config;
     struct log log;
+    struct usage usage;
+    struct metrics *metrics;
     struct handlers *handlers;
     struct server *server;
     int log_pipe[2];
@@ -299,11 +293,9 @@ static void restore_calls(void)
     atomic_store(&no_reply_is_queued, false);
     atomic_store(&connections_are_dropped, false);
     atomic_store(&no_connection_is_added, false);
-    atomic_store(&connections_are_dropped, false);
     atomic_store(&reply_waits, false);
-    atomic_store(&hosts, NULL);
     atomic_store(&gate_is_closed, false);
-    now = 123456789;
+    atomic_store(&now, 123456789);
     is_quiesced = false;
     accept_error = 0;
     no_daemon_starts = false;
@@ -320,11 +312,17 @@ static int set_up(void **state)
     static struct fixture fixture;
 
     restore_calls();
-    fixture = (struct fixture){.config = {.threads = 2, .max_connections = 100}};
+    fixture = (struct fixture){
+        .config = {.threads = 2, .max_connections = 100, .request_deadline = 30000}};
     if (pipe2(fixture.log_pipe, O_CLOEXEC) != 0)
         return -1;
     log_init(&fixture.log, fixture.log_pipe[1], LOG_FORMAT_JSON, LOG_DEBUG);
-    fixture.handlers = handlers_create(&INFO, NULL);
+    usage_open(&fixture.usage, "/proc/self", 1024);
+    fixture.metrics = metrics_create(
+        &(const struct metrics_parts){&INFO, &fixture.log, &fixture.usage, THREADS_MAX, 100});
+    if (fixture.metrics == NULL)
+        return -1;
+    fixture.handlers = handlers_create(&INFO, NULL, fixture.metrics);
     *state = &fixture;
     return fixture.handlers == NULL ? -1 : 0;
 }
@@ -338,6 +336,8 @@ static int tear_down(void **state)
     if (fixture->server != NULL)
         server_stop(fixture->server);
     handlers_free(fixture->handlers);
+    metrics_free(fixture->metrics);
+    usage_close(&fixture->usage);
     (void)close(fixture->log_pipe[0]);
     (void)close(fixture->log_pipe[1]);
     return 0;
@@ -359,7 +359,7 @@ static int open_listener(struct fixture *fixture)
 static void start_server(struct fixture *fixture)
 {
     const struct server_parts parts = {&fixture->config, fixture->handlers, &fixture->log,
-                                       open_listener(fixture)};
+                                       fixture->metrics, open_listener(fixture)};
 
     fixture->server = server_start(&parts);
     assert_non_null(fixture->server);
@@ -403,6 +403,8 @@ static const struct client_answer DOCUMENT = {
     .status = "200 OK", .type = TYPE_JSON, .body = DOCUMENT_VERSION};
 static const struct client_answer DOCUMENT_CLOSE = {
     .status = "200 OK", .type = TYPE_JSON, .body = DOCUMENT_VERSION, .close = true};
+static const struct client_answer DOCUMENT_HEAD = {
+    .status = "200 OK", .type = TYPE_JSON, .body = DOCUMENT_VERSION, .is_head = true};
 static const struct client_answer ALIVE = {
     .status = "200 OK", .type = TYPE_JSON, .body = DOCUMENT_OK};
 static const struct client_answer ALIVE_CLOSE = {
@@ -413,25 +415,17 @@ static const struct client_answer DRAINING_CLOSE = {.status = "503 Service Unava
                                                     .type = TYPE_JSON,
                                                     .body = DOCUMENT_DRAINING,
                                                     .close = true};
-static const struct client_answer METHODS = {.status = "204 No Content", .allow = ALLOW_READ};
-static const struct client_answer NOT_FOUND = {
-    .status = "404 Not Found", .type = TYPE_PROBLEM, .body = DOCUMENT_NOT_FOUND};
-static const struct client_answer NOT_FOUND_CLOSE = {
-    .status = "404 Not Found", .type = TYPE_PROBLEM, .body = DOCUMENT_NOT_FOUND, .close = true};
 static const struct client_answer NOT_ALLOWED = {.status = "405 Method Not Allowed",
                                                  .type = TYPE_PROBLEM,
                                                  .allow = ALLOW_READ,
                                                  .body = DOCUMENT_NOT_ALLOWED};
-static const struct client_answer NOT_IMPLEMENTED = {
-    .status = "501 Not Implemented", .type = TYPE_PROBLEM, .body = DOCUMENT_NOT_IMPLEMENTED};
+static const struct client_answer NOT_ALLOWED_CLOSE = {.status = "405 Method Not Allowed",
+                                                       .type = TYPE_PROBLEM,
+                                                       .allow = ALLOW_READ,
+                                                       .body = DOCUMENT_NOT_ALLOWED,
+                                                       .close = true};
 static const struct client_answer BAD_TARGET = {
     .status = "400 Bad Request", .type = TYPE_PROBLEM, .body = DOCUMENT_BAD_TARGET, .close = true};
-static const struct client_answer BAD_HOST = {
-    .status = "400 Bad Request", .type = TYPE_PROBLEM, .body = DOCUMENT_BAD_HOST, .close = true};
-static const struct client_answer BAD_FIELD = {
-    .status = "400 Bad Request", .type = TYPE_PROBLEM, .body = DOCUMENT_BAD_FIELD, .close = true};
-static const struct client_answer BODY = {
-    .status = "413 Content Too Large", .type = TYPE_PROBLEM, .body = DOCUMENT_BODY, .close = true};
 static const struct client_answer REFUSED = {
     .status = "400 Bad Request", .type = TYPE_PROBLEM, .body = DOCUMENT_REFUSED, .close = true};
 
@@ -515,19 +509,18 @@ static void server_start_gives_libmicrohttpd_its_options(void **state)
 
     fixture->config.threads = 3;
     fixture->config.max_connections = 70;
-    fixture->config.max_connections_per_ip = 5;
     start_server(fixture);
     (void)snprintf(expected, sizeof expected,
                    "flags 0x%x, port 0, no policy, handler\n"
                    "option %d: int %d\noption %d: unsigned 3\noption %d: unsigned 70\n"
-                   "option %d: unsigned 5\noption %d: size 8192\noption %d: int 1\n"
-                   "option %d: function, server\noption %d: function, server\n"
-                   "option %d: function, server\n",
+                   "option %d: size 8192\noption %d: int 1\n"
+                   "option %d: function, dispatch\noption %d: function, dispatch\n"
+                   "option %d: function, dispatch\n",
                    MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, MHD_OPTION_LISTEN_SOCKET,
                    fixture->listener, MHD_OPTION_THREAD_POOL_SIZE, MHD_OPTION_CONNECTION_LIMIT,
-                   MHD_OPTION_PER_IP_CONNECTION_LIMIT, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                   MHD_OPTION_CLIENT_DISCIPLINE_LVL, MHD_OPTION_NOTIFY_CONNECTION,
-                   MHD_OPTION_URI_LOG_CALLBACK, MHD_OPTION_NOTIFY_COMPLETED);
+                   MHD_OPTION_CONNECTION_MEMORY_LIMIT, MHD_OPTION_CLIENT_DISCIPLINE_LVL,
+                   MHD_OPTION_NOTIFY_CONNECTION, MHD_OPTION_URI_LOG_CALLBACK,
+                   MHD_OPTION_NOTIFY_COMPLETED);
     assert_string_equal(options, expected);
 }
 
@@ -535,7 +528,7 @@ static void server_start_when_it_cannot_returns_null_and_frees_all(void **state)
 {
     struct fixture *fixture = *state;
     const struct server_parts parts = {&fixture->config, fixture->handlers, &fixture->log,
-                                       open_listener(fixture)};
+                                       fixture->metrics, open_listener(fixture)};
     const int before = atomic_load(&blocks);
     const struct server *server = NULL;
 
@@ -568,87 +561,6 @@ static void threads_have_the_signal_mask_of_the_caller(void **state)
     (void)close(client);
 }
 
-static void request_with_several_faults_is_answered_for_the_first(void **state)
-{
-#define HEAD(fields) "GET /version HTTP/1.1\r\n" fields "\r\n"
-    static const struct exchange rows[] = {
-        {"GET * HTTP/1.1\r\nHost: a,b\r\nX: \001\r\nContent-Length: 1\r\n\r\n", &BAD_TARGET},
-        {HEAD("Content-Length: 1\r\nX: \001\r\nHost: a,b\r\n"), &BAD_HOST},
-        {HEAD("Content-Length: 1\r\nX: \001\r\nHost: a\r\n"), &BAD_FIELD},
-        {HEAD("Host: a\r\nX: \001\r\nX: b\r\n"), &BAD_FIELD},
-        {HEAD("Host: a\r\nContent-Length: 1\r\n"), &BODY},
-        {"get /version HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n", &BODY},
-    };
-
-    start_server(*state);
-    expect_exchanges(*state, rows, COUNT_OF(rows));
-}
-
-static void field_names_are_compared_whole_and_without_case(void **state)
-{
-    static const struct exchange rows[] = {
-        {HEAD("hOST: a,b\r\n"), &BAD_HOST},
-        {HEAD("host: a\r\ncontent-LENGTH: 9\r\n"), &BODY},
-        {HEAD("host: a\r\ntransfer-ENCODING: chunked\r\n"), &BODY},
-        {HEAD("Host: a\r\nHosts: a,b\r\nHos: a,b\r\nX-Host: a,b\r\n"), &DOCUMENT},
-        /* As long as the others. */
-        {HEAD("Host: a\r\nFrom: a,b\r\n"), &DOCUMENT},
-        {HEAD("Host: a\r\nX-Some-Length1: 1\r\n"), &DOCUMENT},
-        {HEAD("Host: a\r\nX-Transfer-Coding: 1\r\n"), &DOCUMENT},
-    };
-
-    start_server(*state);
-    expect_exchanges(*state, rows, COUNT_OF(rows));
-}
-
-static void content_length_other_than_0_announces_a_body(void **state)
-{
-    static const struct exchange rows[] = {
-        {HEAD("Host: a\r\nContent-Length: 0\r\n"), &DOCUMENT},
-        {HEAD("Host: a\r\nContent-Length: 1\r\n"), &BODY},
-        {HEAD("Host: a\r\nContent-Length: 00\r\n"), &BODY},
-        {HEAD("Host: a\r\nContent-Length: 10\r\n"), &BODY},
-    };
-#undef HEAD
-
-    start_server(*state);
-    expect_exchanges(*state, rows, COUNT_OF(rows));
-}
-
-/* libmicrohttpd refuses none and several by itself, as it is set up now. */
-static void hosts_are_counted_also_when_libmicrohttpd_does_not(void **state)
-{
-    static const struct {
-        const char *hosts;
-        struct exchange exchange;
-    } rows[] = {
-        {"", {REQUEST("GET /version"), &BAD_HOST}},
-        {"a", {REQUEST("GET /version"), &DOCUMENT}},
-        {"aa", {REQUEST("GET /version"), &BAD_HOST}},
-        {"", {"GET /version HTTP/1.0\r\n\r\n", &DOCUMENT_CLOSE}},
-    };
-
-    start_server(*state);
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        atomic_store(&hosts, rows[i].hosts);
-        expect_exchanges(*state, &rows[i].exchange, 1);
-    }
-}
-
-static void base_path_leads_to_the_same_routes(void **state)
-{
-    static const struct exchange rows[] = {
-        {REQUEST("GET /some/prefix/healthz"), &ALIVE},
-        {REQUEST("GET /healthz"), &ALIVE},
-        {REQUEST("GET /some/healthz"), &NOT_FOUND},
-    };
-    struct fixture *fixture = *state;
-
-    fixture->config.base_path = "/some/prefix";
-    start_server(fixture);
-    expect_exchanges(fixture, rows, COUNT_OF(rows));
-}
-
 static void connection_without_memory_is_closed_and_the_server_lives_on(void **state)
 {
     struct fixture *fixture = *state;
@@ -679,100 +591,58 @@ static void request_whose_answer_is_not_queued_ends_its_connection(void **state)
     (void)close(connect_and_ask(fixture));
 }
 
-#define LOG_LINE(level, method, target, status)                                                    \
-    "{\"time\":\"TIME\",\"level\":\"" level "\",\"msg\":\"request\",\"remote\":\"127.0.0.1\","     \
-    "\"method\":\"" method "\",\"target\":\"" target "\",\"status\":" #status "}\n"
-
-/* Sends one request of each kind that the access log tells apart. */
-static void send_every_kind(const struct fixture *fixture)
+/* The number of a series of the metrics. */
+static unsigned long count(const struct fixture *fixture, const char *series)
 {
-    const int client = client_connect(fixture->port);
+    return inspect_metric(fixture->metrics, series);
+}
 
-    client_expect_answer(client, REQUEST("GET /version?a"), &DOCUMENT);
-    client_expect_answer(client, REQUEST("GET /healthz"), &ALIVE);
-    client_expect_answer(client, REQUEST("GET /"), &NOT_FOUND);
+static void await_count(const struct fixture *fixture, const char *series, unsigned long expected)
+{
+    const int64_t deadline = __real_monotonic_milliseconds() + PATIENCE;
+
+    while (count(fixture, series) != expected) {
+        if (__real_monotonic_milliseconds() > deadline)
+            fail_msg("%s is %lu, not %lu", series, count(fixture, series), expected);
+        (void)sched_yield();
+    }
+}
+
+#define LOG_LINE(level, method, path, status, bytes)                                               \
+    "{\"time\":\"TIME\",\"level\":\"" level "\",\"msg\":\"request\",\"remote\":\"127.0.0.1\","     \
+    "\"method\":\"" method "\",\"path\":\"" path "\",\"status\":" #status ",\"bytes\":" #bytes     \
+    ",\"duration_us\":0}\n"
+
+static void requests_and_connections_are_counted_and_logged(void **state)
+{
+    struct fixture *fixture = *state;
+    int client = -1;
+
+    fixture->config.access_log = ACCESS_LOG_ALL;
+    start_server(fixture);
+    client = client_connect(fixture->port);
+    client_expect_answer(client, REQUEST("GET /version"), &DOCUMENT);
+    client_expect_answer(client, REQUEST("HEAD /version"), &DOCUMENT_HEAD);
     client_expect_answer(client, REQUEST("PUT /readyz"), &NOT_ALLOWED);
     client_expect_answer(client, "GET /version HTTP/1.1\r\nHost : a\r\n\r\n", &REFUSED);
     (void)close(client);
+    expect_log(fixture, LOG_LINE("info", "GET", "/version", 200, 152)
+                            LOG_LINE("info", "HEAD", "/version", 200, 0)
+                                LOG_LINE("warn", "PUT", "/readyz", 405, 112)
+                                    LOG_LINE("warn", "-", "/version", 400, 0));
+#define SERIES(path, method, code)                                                                 \
+    "http_requests_total{path=\"" path "\",method=\"" method "\",code=\"" code "\"}"
+    assert_uint_equal(count(fixture, SERIES("/version", "GET", "200")), 1);
+    assert_uint_equal(count(fixture, SERIES("/version", "HEAD", "200")), 1);
+    assert_uint_equal(count(fixture, SERIES("/readyz", "other", "405")), 1);
+    assert_uint_equal(count(fixture, SERIES("/version", "other", "400")), 1);
+#undef SERIES
+    assert_uint_equal(count(fixture, "http_connections_accepted_total"), 1);
+    assert_uint_equal(count(fixture, "http_connections_open"), 0);
+    assert_uint_equal(count(fixture, "http_connections_refused_total"), 0);
 }
 
-static void access_log_off_logs_nothing(void **state)
-{
-    struct fixture *fixture = *state;
-
-    fixture->config.access_log = ACCESS_LOG_OFF;
-    start_server(fixture);
-    send_every_kind(fixture);
-    expect_log(fixture, "");
-}
-
-static void access_log_of_errors_logs_statuses_from_400(void **state)
-{
-    struct fixture *fixture = *state;
-
-    fixture->config.access_log = ACCESS_LOG_ERRORS;
-    start_server(fixture);
-    send_every_kind(fixture);
-    expect_log(fixture, LOG_LINE("warn", "GET", "/", 404) LOG_LINE("warn", "PUT", "/readyz", 405)
-                            LOG_LINE("warn", "-", "/version", 400));
-}
-
-static void access_log_of_all_leaves_out_probes_that_succeed(void **state)
-{
-    struct fixture *fixture = *state;
-
-    fixture->config.access_log = ACCESS_LOG_ALL;
-    start_server(fixture);
-    send_every_kind(fixture);
-    expect_log(fixture,
-               LOG_LINE("info", "GET", "/version?a", 200) LOG_LINE("warn", "GET", "/", 404)
-                   LOG_LINE("warn", "PUT", "/readyz", 405) LOG_LINE("warn", "-", "/version", 400));
-}
-
-static void access_log_of_next_request_has_nothing_of_the_last(void **state)
-{
-    struct fixture *fixture = *state;
-    int client = -1;
-
-    fixture->config.access_log = ACCESS_LOG_ALL;
-    start_server(fixture);
-    client = client_connect(fixture->port);
-    client_expect_answer(client, REQUEST("OPTIONS /version/longer"), &NOT_FOUND);
-    client_expect_answer(client, REQUEST("GET /version"), &DOCUMENT);
-    client_expect_answer(client, REQUEST("GET /healthz"), &ALIVE);
-    client_expect_answer(client, REQUEST("OPTIONS *"), &METHODS);
-    client_expect_answer(client, REQUEST("GET http://example/"), &NOT_FOUND);
-    client_expect_answer(client, REQUEST("GET *"), &BAD_TARGET);
-    (void)close(client);
-    expect_log(fixture,
-               LOG_LINE("warn", "OPTIONS", "/version/longer", 404)
-                   LOG_LINE("info", "GET", "/version", 200) LOG_LINE("info", "OPTIONS", "*", 204)
-                       LOG_LINE("warn", "GET", "http://example/", 404)
-                           LOG_LINE("warn", "GET", "*", 400));
-}
-
-static void access_log_cuts_long_methods_and_targets(void **state)
-{
-    struct fixture *fixture = *state;
-    char target[LOG_TEXT_MAX + 100];
-    char text[1024];
-    int client = -1;
-
-    fixture->config.access_log = ACCESS_LOG_ERRORS;
-    start_server(fixture);
-    memset(target, 't', sizeof target - 1);
-    target[0] = '/';
-    target[sizeof target - 1] = '\0';
-    client = client_connect(fixture->port);
-    (void)snprintf(text, sizeof text, "ABCDEFGHIJKLMNOP %s HTTP/1.1\r\nHost: a\r\n\r\n", target);
-    client_expect_answer(client, text, &NOT_IMPLEMENTED);
-    (void)close(client);
-    target[LOG_TEXT_MAX - 1] = '\0';
-    (void)snprintf(text, sizeof text, LOG_LINE("warn", "ABCDEFGHIJKLMNO", "%s", 501), target);
-    expect_log(fixture, text);
-}
-
-static void access_log_leaves_out_what_ended_before_its_answer(void **state)
+static void request_that_the_client_leaves_is_neither_counted_nor_logged(void **state)
 {
     struct fixture *fixture = *state;
     int client = -1;
@@ -783,7 +653,58 @@ static void access_log_leaves_out_what_ended_before_its_answer(void **state)
     client_send_text(client, "GET /version HTTP/1.1\r\nHost: a\r\n");
     await(&targets);
     (void)close(client);
+    await_count(fixture, "http_connections_accepted_total", 1);
+    await_count(fixture, "http_connections_open", 0);
     expect_log(fixture, "");
+    assert_uint_equal(count(fixture, "http_request_duration_seconds_count"), 0);
+}
+
+static void connections_beyond_the_limit_of_their_address_are_closed(void **state)
+{
+    struct fixture *fixture = *state;
+    int first = -1;
+    int second = -1;
+
+    fixture->config.max_connections_per_ip = 1;
+    first = start_and_ask(fixture);
+    second = client_connect(fixture->port);
+    client_expect_closed(second);
+    (void)close(second);
+    await_count(fixture, "http_connections_refused_total", 1);
+    client_expect_answer(first, REQUEST("GET /version"), &DOCUMENT);
+    (void)close(first);
+    await_count(fixture, "http_connections_open", 0);
+    assert_uint_equal(count(fixture, "http_connections_accepted_total"), 2);
+    assert_uint_equal(count(fixture, "http_connections_refused_total"), 1);
+}
+
+static void sweep_closes_and_counts_what_completed_no_request_in_time(void **state)
+{
+    struct fixture *fixture = *state;
+    int late = -1;
+    int prompt = -1;
+
+    start_server(fixture);
+    late = client_connect(fixture->port);
+    client_send_text(late, "GET /version HTTP/1.1\r\n");
+    await(&targets);
+    prompt = connect_and_ask(fixture);
+    atomic_fetch_add(&now, 1);
+    client_expect_answer(prompt, REQUEST("GET /version"), &DOCUMENT);
+    await_count(fixture, "http_request_duration_seconds_count", 2); /* comes after the answer */
+    atomic_fetch_add(&now, 29998);
+    server_sweep(fixture->server);
+    assert_uint_equal(count(fixture, "http_connections_overdue_total"), 0);
+    assert_true(client_is_quiet(late));
+    atomic_fetch_add(&now, 1);
+    server_sweep(fixture->server);
+    assert_uint_equal(count(fixture, "http_connections_overdue_total"), 1);
+    client_expect_closed(late);
+    client_expect_answer(prompt, REQUEST("GET /version"), &DOCUMENT);
+    server_sweep(fixture->server);
+    assert_uint_equal(count(fixture, "http_connections_overdue_total"), 1);
+    (void)close(late);
+    (void)close(prompt);
 }
 
 static void draining_server_is_not_ready_and_ends_connections(void **state)
@@ -792,7 +713,7 @@ static void draining_server_is_not_ready_and_ends_connections(void **state)
         {REQUEST("GET /readyz"), &DRAINING_CLOSE},
         {REQUEST("GET /healthz"), &ALIVE_CLOSE},
         {REQUEST("GET /version"), &DOCUMENT_CLOSE},
-        {REQUEST("GET /"), &NOT_FOUND_CLOSE},
+        {REQUEST("PUT /version"), &NOT_ALLOWED_CLOSE},
     };
     struct fixture *fixture = *state;
     int client = -1;
@@ -812,9 +733,9 @@ static void draining_server_answers_all_requests_that_have_arrived(void **state)
     const int client = start_and_ask(fixture);
 
     server_drain(fixture->server);
-    client_expect_answer(client, REQUEST("GET /version") REQUEST("GET /") REQUEST("GET /healthz"),
-                         &DOCUMENT);
-    expect_answer(client, &NOT_FOUND);
+    client_expect_answer(
+        client, REQUEST("GET /version") REQUEST("PUT /version") REQUEST("GET /healthz"), &DOCUMENT);
+    expect_answer(client, &NOT_ALLOWED);
     expect_answer(client, &ALIVE_CLOSE);
     (void)close(client);
 }
@@ -1089,9 +1010,9 @@ static void connection_that_is_dropped_after_it_was_handed_over_is_not_waited_fo
     atomic_store(&connections_are_dropped, true);
     server_stop_accepting(fixture->server);
     assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 2);
-    now += 100;
+    atomic_fetch_add(&now, 100);
     assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 2);
-    now += 900;
+    atomic_fetch_add(&now, 900);
     assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 0);
     for (size_t i = 0; i < COUNT_OF(clients); i++) {
         client_expect_closed(clients[i]);
@@ -1151,30 +1072,18 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(threads_have_the_signal_mask_of_the_caller, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(request_with_several_faults_is_answered_for_the_first,
-                                        set_up, tear_down),
-        cmocka_unit_test_setup_teardown(field_names_are_compared_whole_and_without_case, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(content_length_other_than_0_announces_a_body, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(hosts_are_counted_also_when_libmicrohttpd_does_not, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(base_path_leads_to_the_same_routes, set_up, tear_down),
         cmocka_unit_test_setup_teardown(connection_without_memory_is_closed_and_the_server_lives_on,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(request_whose_answer_is_not_queued_ends_its_connection,
                                         set_up, tear_down),
-        cmocka_unit_test_setup_teardown(access_log_off_logs_nothing, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(access_log_of_errors_logs_statuses_from_400, set_up,
+        cmocka_unit_test_setup_teardown(requests_and_connections_are_counted_and_logged, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(access_log_of_all_leaves_out_probes_that_succeed, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(access_log_of_next_request_has_nothing_of_the_last, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(access_log_cuts_long_methods_and_targets, set_up,
-                                        tear_down),
-        cmocka_unit_test_setup_teardown(access_log_leaves_out_what_ended_before_its_answer, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            request_that_the_client_leaves_is_neither_counted_nor_logged, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(connections_beyond_the_limit_of_their_address_are_closed,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(sweep_closes_and_counts_what_completed_no_request_in_time,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(draining_server_is_not_ready_and_ends_connections, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(draining_server_answers_all_requests_that_have_arrived,

@@ -1,0 +1,104 @@
+#include "usage.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static int64_t nanoseconds_of(clockid_t clock)
+{
+    struct timespec time = {0};
+
+    clock_gettime(clock, &time);
+    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
+}
+
+static const char *join(char path[PATH_MAX], const char *folder, const char *name)
+{
+    (void)snprintf(path, PATH_MAX, "%s/%s", folder, name);
+    return path;
+}
+
+void usage_open(struct usage *usage, const char *self, unsigned max_open)
+{
+    char path[PATH_MAX];
+
+    *usage = (struct usage){
+        .statm = open(join(path, self, "statm"), O_RDONLY | O_CLOEXEC),
+        .started = nanoseconds_of(CLOCK_REALTIME) / 1000000,
+        .page = sysconf(_SC_PAGESIZE),
+        .max_open = max_open,
+    };
+    usage->descriptors = opendir(join(path, self, "fd"));
+    pthread_mutex_init(&usage->lock, NULL);
+}
+
+void usage_close(struct usage *usage)
+{
+    if (usage->statm >= 0)
+        (void)close(usage->statm);
+    if (usage->descriptors != NULL)
+        (void)closedir(usage->descriptors);
+}
+
+/* "total resident …", in pages (proc_pid_statm(5)). */
+static void read_memory(const struct usage *usage, struct usage_figures *figures)
+{
+    char line[128];
+    const ssize_t length = pread(usage->statm, line, sizeof line - 1, 0);
+    char *rest = NULL;
+
+    if (length <= 0)
+        return;
+    line[length] = '\0';
+    figures->virtual = strtoll(line, &rest, 10) * usage->page;
+    figures->resident = strtoll(rest, NULL, 10) * usage->page;
+}
+
+/* Counts the entries of a folder but "." and "..". Returns -1 when it cannot be read. */
+static int64_t count_entries(DIR *folder)
+{
+    int64_t count = -2;
+
+    rewinddir(folder);
+    errno = 0;
+    while (readdir(folder) != NULL)
+        count++;
+    return errno == 0 ? count : -1;
+}
+
+/* The kernel says how many descriptors are open as the size of the folder since Linux 6.2; before
+ * it they have to be counted. */
+static int64_t count_open(struct usage *usage)
+{
+    struct stat folder = {0};
+    int64_t count = 0;
+
+    if (usage->descriptors == NULL)
+        return -1;
+    if (fstat(dirfd(usage->descriptors), &folder) == 0 && folder.st_size > 0)
+        return folder.st_size;
+    pthread_mutex_lock(&usage->lock);
+    count = count_entries(usage->descriptors);
+    pthread_mutex_unlock(&usage->lock);
+    return count;
+}
+
+struct usage_figures usage_read(struct usage *usage)
+{
+    struct usage_figures figures = {
+        .cpu = nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID),
+        .resident = -1,
+        .virtual = -1,
+        .open = count_open(usage),
+        .max_open = usage->max_open,
+        .started = usage->started,
+    };
+
+    read_memory(usage, &figures);
+    return figures;
+}
