@@ -4,9 +4,11 @@
 #   scripts/tools.sh NAME
 #
 # NAME is actionlint or act (built from Go modules: tests/tools/NAME), zizmor, yamllint, check-jsonschema or python with
-# the SBOM's validator (from PyPI, in a venv: tests/tools/requirements.txt), or ruleset-schema (what GitHub says a
-# ruleset is, from a package of npm's). Versions and hashes of all are in this tree; what is made is kept in
-# build/tools. Run it from the root of the project.
+# the SBOM's validator (from PyPI, in a venv: tests/tools/requirements.txt), contract-python with what the contract test
+# wants (likewise: tests/tools/contract-requirements.txt), bench-python with Flask and gunicorn (bench/requirements.txt),
+# ruleset-schema (what GitHub says a ruleset is, from a package of npm's), or playwright (what drives Debian's chromium,
+# from npm: tests/tools/playwright). Versions and hashes of all are in this tree; what is made is kept in build/tools. Run
+# it from the root of the project.
 # Environment: TOOLS_DIR, an absolute path: a folder that several trees share, instead of build/tools.
 # Exit status: 0; 77 with a line "skipped: WHY" when the tool cannot be had here; 1 when something else came than the
 # hashes say, or with CI set when the tool cannot be had; 2 for wrong arguments.
@@ -16,7 +18,6 @@ set -eu
 
 self=tools
 tools=${TOOLS_DIR:-$PWD/build/tools}
-requirements=tests/tools/requirements.txt
 
 # GitHub's description of its API, as it publishes it.
 openapi=@octokit/openapi@23.0.2
@@ -35,19 +36,22 @@ need() { command -v "$1" >/dev/null || cannot "$1 is missing; install with: apt-
 # is_made STAMP DEFINITION: true when the tool was made from that.
 is_made() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
-# Leaves in the venv what the requirements name.
+# make_venv VENV REQUIREMENTS PYTHON COMMAND: leaves in the venv what the requirements name. What is made is COMMAND.
 make_venv() {
-    venv=$tools/python made=$tools/python/bin/$name
+    venv=$tools/$1 requirements=$2 made=$tools/$1/bin/$4
     if is_made "$venv/.complete" "$(sha256_of "$requirements")"; then return; fi
-    need python3 python3-venv
+    need "$3" python3-venv
     rm -rf "$venv"
-    quietly python3 -m venv "$venv" || cannot "install with: apt-get install python3-venv ($why)"
+    quietly "$3" -m venv "$venv" || cannot "install with: apt-get install python3-venv ($why)"
     quietly "$venv/bin/pip" install --quiet --retries 1 --require-hashes --only-binary=:all: -r "$requirements" || {
         ! grep -q 'DO NOT MATCH' "$work/output" || die "pip got something else than the hashes in $requirements say"
         cannot "pip cannot install $requirements: $(grep '^ERROR: ' "$work/output" | head -n 1)"
     }
     sha256_of "$requirements" >"$venv/.complete"
 }
+
+# Debian's, also where there is another: it is what people run, and what others compile here may be slower.
+debian_python() { [ -x /usr/bin/python3 ] && echo /usr/bin/python3 || echo python3; }
 
 build_go() { (cd "$module" && CGO_ENABLED=0 go build -mod=readonly -trimpath -buildvcs=false -o "$made" "$package"); }
 
@@ -65,6 +69,24 @@ make_go() {
         cannot "$(go version | cut -d ' ' -f 1-3) cannot build $module: $(grep -v '^go: downloading' "$work/output" | head -n 1)"
     }
     echo "$definition" >"$made.of"
+}
+
+install_playwright() { (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --fetch-retries 1); }
+
+make_playwright() {
+    module=tests/tools/playwright folder=$tools/playwright made=$tools/playwright/node_modules/playwright-core/index.mjs
+    definition=$(sha256_of "$module/package-lock.json")
+    need chromium chromium
+    need node nodejs
+    if is_made "$folder/.complete" "$definition"; then return; fi
+    need npm npm
+    rm -rf "$folder"
+    cp -r "$module" "$folder"
+    quietly install_playwright || {
+        ! grep -q 'EINTEGRITY' "$work/output" || die "npm got something else than the hashes in $module say"
+        cannot "npm cannot install $module: $(grep -iE '^npm err' "$work/output" | head -n 1)"
+    }
+    echo "$definition" >"$folder/.complete"
 }
 
 fetch_openapi() { (cd "$work" && npm pack --silent --fetch-retries 1 --pack-destination "$work" "$openapi"); }
@@ -117,8 +139,11 @@ run flock 9
 case $name in
 actionlint) make_go github.com/rhysd/actionlint/cmd/actionlint ;;
 act) make_go github.com/nektos/act ;;
-zizmor | yamllint | check-jsonschema | python) make_venv ;;
+zizmor | yamllint | check-jsonschema | python) make_venv python tests/tools/requirements.txt python3 "$name" ;;
+contract-python) make_venv contract tests/tools/contract-requirements.txt python3 python ;;
+bench-python) make_venv bench bench/requirements.txt "$(debian_python)" python ;;
 ruleset-schema) make_ruleset_schema ;;
+playwright) make_playwright ;;
 *)
     say "'$name' is not a tool that it knows"
     exit 2
