@@ -181,6 +181,10 @@ coverage-report: $(PROGRAM) tests
 	@$(MAKE) --no-print-directory COVERAGE=1 test
 	@scripts/coverage.sh $(OUT)
 
+.PHONY: contract-test
+contract-test: $(PROGRAM) ## compare the program with src/openapi.json, both ways (fetches its tools; wants python3-venv)
+	@VALGRIND="$(VALGRIND)" PROGRAM="$(PROGRAM)" tests/run.sh $(OUT)/tests/contract-log tests/contract/contract.sh
+
 .PHONY: lint
 lint: lint-source lint-delivery ## look for faults without running anything: both of these
 
