@@ -185,6 +185,10 @@ coverage-report: $(PROGRAM) tests
 contract-test: $(PROGRAM) ## compare the program with src/openapi.json, both ways (fetches its tools; wants python3-venv)
 	@VALGRIND="$(VALGRIND)" PROGRAM="$(PROGRAM)" tests/run.sh $(OUT)/tests/contract-log tests/contract/contract.sh
 
+.PHONY: prometheus-test
+prometheus-test: ## try metrics, alerts and dashboard with a real Prometheus (wants the package prometheus)
+	@tests/run.sh $(OUT)/tests/prometheus-log tests/e2e/prometheus.sh
+
 .PHONY: browser-test
 browser-test: ## look at the page and the badge with Chromium (SCREENSHOTS=docs takes pictures; wants chromium, npm)
 	@SCREENSHOTS="$(SCREENSHOTS)" tests/run.sh $(OUT)/tests/browser-log tests/browser/page.sh

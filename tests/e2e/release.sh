@@ -10,12 +10,6 @@ unset NAME VERSION COMMIT DESCRIPTION SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH REL
 unset MAIN IMAGE_REPOSITORY DIGEST GITHUB_SHA BUMP PRE GITHUB_REPOSITORY
 export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
 
-needs() {
-    for tool; do
-        command -v "$tool" >/dev/null || skip "$tool is not installed"
-    done
-}
-
 # history: makes a clone in $scratch with the scripts, a branch main, and origin/main one commit behind it.
 history() {
     needs git

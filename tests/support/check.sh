@@ -8,6 +8,13 @@ skip() {
     exit 77
 }
 
+# needs TOOL...: skips the test that runs when one is not installed.
+needs() {
+    for tool; do
+        command -v "$tool" >/dev/null || skip "$tool is not installed"
+    done
+}
+
 # fail WHY: ends the test that runs as failed.
 fail() {
     echo "FAILED: $1"
