@@ -129,6 +129,7 @@ E2E         := $(patsubst tests/e2e/%.c,$(OUT)/tests/e2e/%,$(sort $(wildcard tes
 E2E_SCRIPTS := $(sort $(wildcard tests/e2e/test_*.sh))
 # In a static libc --wrap would reach the calls of the libc to itself: no unit tests there.
 TESTS       := $(if $(STATIC),,$(UNIT)) $(INTEGRATION) $(E2E)
+BENCH       := $(patsubst bench/%.c,$(OUT)/bench/%,$(sort $(wildcard bench/*.c)))
 SUPPORT     := $(patsubst tests/support/%.c,$(OUT)/tests/support/%.o,$(sort $(wildcard tests/support/*.c)))
 
 ##@ Use
@@ -211,6 +212,36 @@ format: ## format the C sources
 .PHONY: docs
 docs: $(OUT)/tests/tools/settings_table ## write the table of settings into README.md
 	@scripts/settings-table.sh $< README.md
+
+##@ Measure
+
+.PHONY: bench
+bench: ## compare with nginx, Go, gunicorn and Flask (ROUNDS, DURATION, CONNECTIONS, PEERS, THREADS: docs/bench.md)
+	@$(MAKE) --no-print-directory $(shipped) bench-run
+
+.PHONY: bench-load
+bench-load: ## compare it with itself: scraped, logging, with 10,000 idle connections (ROUNDS, DURATION, THREADS)
+	@$(MAKE) --no-print-directory $(shipped) bench-load-run
+
+.PHONY: bench-profile
+bench-profile: build ## count what a request costs (REQUESTS, CONNECTIONS, THREADS; wants valgrind, strace)
+	@$(MAKE) --no-print-directory $(shipped) DYNAMIC=$(PROGRAM) bench-profile-run
+
+.PHONY: bench-docs
+bench-docs: ## write the figures of the last make bench into docs/
+	@bench/report.py docs $(BUILD_DIR)/bench
+
+.PHONY: bench-run
+bench-run: $(PROGRAM) $(BENCH)
+	@$(bench_settings) bench/bench.py $(PROGRAM) $(OUT)/bench $(BUILD_DIR)/bench
+
+.PHONY: bench-profile-run
+bench-profile-run: $(PROGRAM)
+	@$(bench_settings) REQUESTS="$(REQUESTS)" bench/cost.py $(PROGRAM) $(DYNAMIC) $(BUILD_DIR)/bench-profile
+
+.PHONY: bench-load-run
+bench-load-run: $(PROGRAM)
+	@$(bench_settings) bench/load.py $(PROGRAM) $(BUILD_DIR)/bench-load
 
 ##@ Libraries
 
@@ -363,6 +394,9 @@ container = DOCKER="$(DOCKER)" BASE="$(BASE)" TOOLCHAIN="$(TOOLCHAIN)" AUDIT_OFF
 FORCE:
 
 # What ships is what is compared, where it can be built.
+shipped = $(if $(shell command -v musl-gcc),STATIC=1 CC=musl-gcc,$(info bench: musl-gcc is missing (apt-get install \
+    musl-tools): this is the default build, not the one that ships))
+bench_settings = ROUNDS="$(ROUNDS)" DURATION="$(DURATION)" CONNECTIONS="$(CONNECTIONS)" PEERS="$(PEERS)" THREADS="$(THREADS)"
 
 # Rewritten only when it changes, and what depends on it is made anew only then.
 keep = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
@@ -436,6 +470,13 @@ $(OUT)/src/openapi.o: $(OUT)/openapi.json.inc
 $(PROGRAM): $(OBJECTS)
 	@echo "LD  $@"
 	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) $(NO_SCANNER) -o $@ $(OBJECTS) $(DEPS)/lib/libmicrohttpd.a $(DEPS)/lib/libcjson.a
+	$(if $(STATIC),@$(STRIP))
+
+# Compiled as the program is, to be compared with it.
+$(OUT)/bench/%: bench/%.c $(OUT)/src/parse.o $(OUT)/flags
+	@mkdir -p $(@D)
+	@echo "LD  $@"
+	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(OUT)/src/parse.o
 	$(if $(STATIC),@$(STRIP))
 
 TEST_INFO = @$(OUT)/name.args

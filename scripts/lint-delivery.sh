@@ -1,5 +1,6 @@
 #!/bin/sh
 # Looks for faults in what delivers the program: workflows, YAML, what GitHub is to be set to, the bill of materials.
+# And in the Go of bench/.
 # Usage: scripts/lint-delivery.sh SBOM PROGRAM
 # The tools come from scripts/tools.sh. Run it from the root of the project.
 # Exit status: 0 when nothing was found; 1 when something was, or with CI set when a tool cannot be had. Without CI a
@@ -117,6 +118,19 @@ check_pages() {
     [ ! -s "$output.wrong" ]
 }
 
+lint_go() {
+    command -v go >/dev/null || {
+        echo 'skipped: go is missing; install with: apt-get install golang-go'
+        return 77
+    }
+    unformatted=$(gofmt -l bench) || return
+    [ -z "$unformatted" ] || {
+        echo "not as gofmt formats: $unformatted"
+        return 1
+    }
+    (cd bench/go && GOTOOLCHAIN=local go vet ./...)
+}
+
 step actionlint lint_workflows
 step zizmor lint_security
 step yamllint lint_yaml
@@ -126,6 +140,7 @@ step 'schema of workflows' check_schema .github/workflows '*.y*ml' --builtin-sch
 step 'schema of dependabot.yml' check_schema .github dependabot.yml --builtin-schema vendor.dependabot
 step 'schema of rulesets' check_rulesets
 step 'pages and workflows' check_pages
+step go lint_go
 step SBOM scripts/check-sbom.sh "$sbom" "$program"
 echo "lint: $passed without finding, $failed failed, $skipped skipped"
 [ "$failed" = 0 ]

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Looks for faults without running anything: formatting, clang-tidy, cppcheck, shellcheck, and whether
-# the README's table of settings is the program's.
+# the README's table of settings is the program's, and the figures of docs/bench.md those of its rounds.
 # Usage: scripts/lint.sh INCLUDE OUT
 # INCLUDE is the folder of the libraries' headers, OUT the one of what was generated and built.
 # Exit status: 0 when nothing was found; 1 when something was, or a tool is missing.
@@ -23,7 +23,7 @@ step() {
 }
 
 missing=
-for tool in clang-format clang-tidy cppcheck shellcheck; do
+for tool in clang-format clang-tidy cppcheck shellcheck python3; do
     command -v "$tool" >/dev/null || missing="$missing $tool"
 done
 if [ -n "$missing" ]; then
@@ -35,9 +35,9 @@ fi
 set -- -DNAME='"a"' -DVERSION='"1.2.3"' -DCOMMIT='"unknown"' -DDESCRIPTION='"a"' \
     -DBUILD_DATE='"1970-01-01T00:00:00Z"' -D_GNU_SOURCE -I"$out"
 
-sources=$(find src tests -name '*.c')
+sources=$(find src tests bench -name '*.c')
 headers=$(find include tests -name '*.h')
-scripts=$(find deps scripts tests .ci -type f -exec grep -lE '^#!/bin/(ba)?sh' {} +)
+scripts=$(find deps scripts tests bench .ci -type f -exec grep -lE '^#!/bin/(ba)?sh' {} +)
 
 # shellcheck disable=SC2317 # called by step
 # One process a file, as many at once as there are CPUs.
@@ -52,7 +52,7 @@ tidy() {
 check() {
     cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr -j "$(nproc)" \
         --enable=warning,style,performance,portability --suppress="*:$include/*" --suppress=normalCheckLevelMaxBranches \
-        -Iinclude -I"$include" "$@" src
+        -Iinclude -I"$include" "$@" src bench
 }
 
 # shellcheck disable=SC2086 # lists of names without spaces
@@ -62,4 +62,5 @@ step cppcheck check "$@"
 # shellcheck disable=SC2086
 step shellcheck shellcheck -x $scripts
 step 'settings in README.md' scripts/settings-table.sh "$out/tests/tools/settings_table" README.md --check
+step 'figures in docs/bench.md' bench/report.py docs --check
 exit "$failed"

@@ -7,7 +7,7 @@ set -eu
 . tests/support/check.sh
 
 cases='nothing action_without_hash title_in_script unquoted_in_script indent_in_yaml key_in_workflow key_in_dependabot
-    key_in_ruleset value_in_ruleset workflow_in_readme registry_in_readme type_in_sbom'
+    key_in_ruleset value_in_ruleset workflow_in_readme registry_in_readme indent_in_go format_in_go type_in_sbom'
 
 # copy FOLDER: the tree.
 copy() {
@@ -34,6 +34,8 @@ break_it() {
     value_in_ruleset) sed -i 's/"non_fast_forward"/"non_fast_forwards"/' .github/rulesets/tags.json ;;
     workflow_in_readme) sed -i 's/ci.yml/cj.yml/' README.md ;;
     registry_in_readme) sed -i 's/ghcr.io/registry.example/' README.md ;;
+    indent_in_go) sed -i 's/^\tif len/if len/' bench/go/main.go ;;
+    format_in_go) sed -i 's/log.Fatal("usage: /log.Printf("%d", "usage: /' bench/go/main.go ;;
     type_in_sbom) sed -i 's/"type": *"library"/"type":"libary"/' sbom.json ;;
     esac
 }
@@ -73,6 +75,8 @@ unknown_key_of_ruleset_is_found() { expect_failed key_in_ruleset 'schema of rule
 wrong_value_of_ruleset_is_found() { expect_failed value_in_ruleset 'schema of rulesets'; }
 wrong_workflow_in_readme_is_found() { expect_failed workflow_in_readme 'pages and workflows'; }
 wrong_registry_in_readme_is_found() { expect_failed registry_in_readme 'pages and workflows'; }
+wrong_indent_of_go_is_found() { expect_failed indent_in_go go; }
+wrong_format_in_go_is_found() { expect_failed format_in_go go; }
 bill_that_the_schema_refuses_is_found() { expect_failed type_in_sbom SBOM; }
 
 # Has every command but those that tools are made with.
@@ -91,8 +95,8 @@ missing_tools_are_skipped_and_counted() {
     path_without_tools
     cd "$scratch/tree"
     (unset CI && lint >"$scratch/log" 2>&1) || fail "failed: $(cat "$scratch/log")"
-    expect_equal "$(grep -c ': skipped: .*\(go\|python3\|npm\) is missing' "$scratch/log")" 7
-    expect_equal "$(tail -n 1 "$scratch/log")" 'lint: 1 without finding, 0 failed, 7 skipped'
+    expect_equal "$(grep -c ': skipped: .*\(go\|python3\|npm\) is missing' "$scratch/log")" 8
+    expect_equal "$(tail -n 1 "$scratch/log")" 'lint: 1 without finding, 0 failed, 8 skipped'
 }
 
 missing_tools_fail_in_ci() {
@@ -100,7 +104,7 @@ missing_tools_fail_in_ci() {
     path_without_tools
     cd "$scratch/tree"
     ! CI=true lint >"$scratch/log" 2>&1 || fail 'taken'
-    expect_equal "$(tail -n 1 "$scratch/log")" 'lint: 1 without finding, 7 failed, 0 skipped'
+    expect_equal "$(tail -n 1 "$scratch/log")" 'lint: 1 without finding, 8 failed, 0 skipped'
 }
 
 tree_without_workflows_fails() {
@@ -109,7 +113,7 @@ tree_without_workflows_fails() {
     cd "$scratch/tree"
     rm -r .github/workflows
     ! (unset CI && lint >"$scratch/log" 2>&1) || fail 'taken'
-    expect_equal "$(tail -n 1 "$scratch/log")" 'lint: 0 without finding, 4 failed, 4 skipped'
+    expect_equal "$(tail -n 1 "$scratch/log")" 'lint: 0 without finding, 4 failed, 5 skipped'
 }
 
 sbom=$PWD/$(make -s sbom | tail -n 1)
@@ -130,6 +134,7 @@ wait
 run_tests whole_tree_has_no_finding action_without_hash_is_found title_in_script_is_found \
     unquoted_variable_in_script_is_found wrong_indent_is_found unknown_key_of_workflow_is_found \
     unknown_key_of_dependabot_is_found unknown_key_of_ruleset_is_found wrong_value_of_ruleset_is_found \
-    wrong_workflow_in_readme_is_found wrong_registry_in_readme_is_found bill_that_the_schema_refuses_is_found \
+    wrong_workflow_in_readme_is_found wrong_registry_in_readme_is_found wrong_indent_of_go_is_found \
+    wrong_format_in_go_is_found bill_that_the_schema_refuses_is_found \
     missing_tools_are_skipped_and_counted missing_tools_fail_in_ci \
     tree_without_workflows_fails

@@ -1,0 +1,3 @@
+module versiond/bench
+
+go 1.19
