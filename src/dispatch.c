@@ -204,7 +204,6 @@ static void quote_end(char text[LOG_TEXT_MAX], const char *value, size_t length)
     const size_t used =
         (size_t)snprintf(list, sizeof list, "%s%s%.*s", text, text[0] != '\0' ? ", " : "",
                          (int)(length - skipped), value + skipped);
-
     const size_t cut = used > room ? used - room : 0;
 
     memcpy(text, list + cut, used - cut + 1);
@@ -275,8 +274,8 @@ void dispatch_completed(void *cls, struct MHD_Connection *connection, void **con
         return;
     atomic_store_explicit(&record->done, now / 1000000, memory_order_release);
     atomic_store_explicit(&record->in_request, false, memory_order_release);
-    if (info ==
-        NULL) /* the client left before it had said what it wanted, or there was no memory */
+    /* Without one the client left before it had said what it wanted, or there was no memory. */
+    if (info == NULL)
         return;
     metrics_count_request(record->counters, record->request.route, record->request.method, status,
                           now - record->started);
