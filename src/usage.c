@@ -75,12 +75,13 @@ static int64_t count_entries(DIR *folder)
  * it they have to be counted. */
 static int64_t count_open(struct usage *usage)
 {
+    const int descriptor = usage->descriptors == NULL ? -1 : dirfd(usage->descriptors);
     struct stat folder = {0};
     int64_t count = 0;
 
-    if (usage->descriptors == NULL)
+    if (descriptor < 0)
         return -1;
-    if (fstat(dirfd(usage->descriptors), &folder) == 0 && folder.st_size > 0)
+    if (fstat(descriptor, &folder) == 0 && folder.st_size > 0)
         return folder.st_size;
     pthread_mutex_lock(&usage->lock);
     count = count_entries(usage->descriptors);

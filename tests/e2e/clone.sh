@@ -28,9 +28,10 @@ last_child() {
     echo "$pid"
 }
 
-# use FOLDER COMMIT: builds, serves, tests and installs there.
+# use FOLDER COMMIT: builds, serves, tests and installs there. Only the first clone builds the libraries.
 use() {
     folder=$1
+    [ ! -d "$libraries" ] || { mkdir "$folder/build" && cp -r "$libraries" "$folder/build/deps"; }
     [ "$(id -u)" != 0 ] || chown -R 65534:65534 "$scratch"
     chmod 755 "$scratch"
     as_user make -C "$folder" DEPS_MIRROR="$sources" >"$scratch/log" 2>&1 ||
@@ -49,7 +50,7 @@ use() {
     *"\"commit\":\"$2\""*) ;;
     *) fail "answered: $answer" ;;
     esac
-    as_user make -C "$folder" test >"$scratch/log" 2>&1 || fail "make test: $(tail -n 50 "$scratch/log")"
+    as_user make -j "$(nproc)" -C "$folder" test >"$scratch/log" 2>&1 || fail "make test: $(tail -n 50 "$scratch/log")"
     as_user make -s -C "$folder" install DESTDIR="$scratch/an image" PREFIX=/usr
     expect_equal "$(cd "$scratch/an image" && find . -type f | sort)" "./usr/bin/versiond
 ./usr/share/doc/versiond/LICENSE
@@ -61,6 +62,7 @@ use() {
 clone_in_path_with_space_is_used_without_root_and_stays_clean() {
     git clone -q "$root" "$scratch/a clone"
     use "$scratch/a clone" "$head"
+    cp -r "$scratch/a clone/build/deps" "$libraries"
     expect_equal "$(git -c safe.directory='*' -C "$scratch/a clone" status --porcelain)" ''
 }
 
@@ -75,5 +77,7 @@ tarball_is_used_and_knows_its_commit() {
     use "$scratch/tarball" "$head"
 }
 
+libraries=$(mktemp -d)/deps
+trap 'rm -rf "${libraries%/deps}"' EXIT
 run_tests clone_in_path_with_space_is_used_without_root_and_stays_clean tree_without_git_is_used \
     tarball_is_used_and_knows_its_commit
