@@ -32,7 +32,8 @@ static struct connection_peer *find_peer(struct connections *connections,
                                          const struct sockaddr *address)
 {
     const struct address_key key = address_key(address);
-    struct connection_peer **node = tfind(&key, &connections->peers, compare_peers);
+    struct connection_peer *const *node =
+        (struct connection_peer *const *)tfind(&key, &connections->peers, compare_peers);
     struct connection_peer *peer = NULL;
 
     if (node != NULL)

@@ -46,10 +46,10 @@ static const struct {
 /* What a thread counts, by number. From REQUESTS on there is a counter for each path, method and
  * code, each in the order of its table. */
 enum {
-    ACCEPTED,
-    CLOSED,
-    NANOSECONDS, /* of all requests */
-    DURATIONS,
+    ACCEPTED = 0,
+    CLOSED = 1,
+    NANOSECONDS = 2, /* of all requests */
+    DURATIONS = 3,
     REQUESTS = DURATIONS + BUCKETS,
     COUNTERS = REQUESTS + (ROUTER_ROUTES_MAX + 1) * SERIES,
 };

@@ -16,7 +16,8 @@ static const struct route ROUTES[] = {
 
 enum { ROUTE_COUNT = sizeof ROUTES / sizeof *ROUTES };
 
-_Static_assert((int)ROUTE_COUNT <= (int)ROUTER_ROUTES_MAX, "what is kept by route must have room");
+_Static_assert(sizeof ROUTES / sizeof *ROUTES <= ROUTER_ROUTES_MAX,
+               "what is kept by route must have room");
 
 static const struct route *find(const char *path, size_t length)
 {
