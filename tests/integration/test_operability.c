@@ -195,6 +195,7 @@ static void slow_and_idle_clients_are_closed_at_the_deadline(void **state)
     client_expect_closed(silent);
     client_expect_closed(idle);
     assert_true(monotonic_milliseconds() - began >= 2000);
+    wait_for_series(port, "http_connections_overdue_total", 3); /* counted when all are shut down */
     assert_true(read_series(port, "http_connections_overdue_total") == 3);
     (void)close(dripping);
     (void)close(silent);
