@@ -8,7 +8,7 @@ set -eu
 root=$PWD
 sources=$root/build/deps/sources
 head=$(git rev-parse HEAD)
-unset VERSION COMMIT DESCRIPTION NAME MAKEFLAGS MFLAGS MAKELEVEL
+unset VERSION COMMIT DESCRIPTION NAME MAKEFLAGS MFLAGS MAKELEVEL NO_SKIP
 
 # as_user COMMAND...: runs it as a user without privileges.
 as_user() {
