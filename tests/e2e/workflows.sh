@@ -233,7 +233,7 @@ act=$(env -u CI scripts/tools.sh act) || {
 }
 # Each job has a tree of its own; the tools are made once.
 tools=${TOOLS_DIR:-$root/build/tools}
-for tool in docker-registry skopeo gh jq curl openssl python3 chromium node npm; do
+for tool in docker-registry skopeo gh jq curl openssl python3; do
     command -v $tool >/dev/null || { echo "workflows: missing: $tool" >&2; exit 1; }
 done
 trap finish EXIT
