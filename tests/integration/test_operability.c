@@ -14,6 +14,7 @@
 #include "client.h"
 #include "clock.h"
 #include "documents.h"
+#include "inspect.h"
 #include "process.h"
 
 #define GET_HEALTHZ "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -43,16 +44,10 @@ static char *scrape(uint16_t port, const char *fields)
 static double read_series(uint16_t port, const char *series)
 {
     char *answer = scrape(port, "");
-    char line[256];
-    const char *at = NULL;
-    double value = 0;
+    const double value = inspect_series(answer, series);
 
-    (void)snprintf(line, sizeof line, "\n%s ", series);
-    at = strstr(answer, line);
-    if (at == NULL)
+    if (value < 0)
         fail_msg("no %s in %s", series, answer);
-    else
-        value = strtod(at + strlen(line), NULL);
     free(answer);
     return value;
 }
@@ -224,48 +219,42 @@ static void busy_client_outlives_the_deadline(void **state)
     process_stop(process);
 }
 
-static void nobody_reads_the_log_and_all_is_served(void **state)
+/* Asks for what is logged until so many lines are left out for a reason, all of which is answered;
+ * then the next line that is written says how many, in `field`. */
+static void leave_lines_out(const char *setting, const char *reason, double count,
+                            const char *field)
 {
-    static const char *const arguments[] = {"--port=0", "--access-log=all", "--access-log-rate=0",
-                                            NULL};
+    const char *const arguments[] = {"--port=0", "--access-log=all", setting, NULL};
     uint16_t port = 0;
     struct process *process = process_serve(arguments, &port);
     const int client = client_connect(port);
     const int64_t deadline = monotonic_milliseconds() + PATIENCE;
+    char series[64];
 
-    (void)state;
-    while (read_series(port, "log_lines_dropped_total{reason=\"slow_reader\"}") == 0) {
+    (void)snprintf(series, sizeof series, "log_lines_dropped_total{reason=\"%s\"}", reason);
+    while (read_series(port, series) < count) {
         assert_true(monotonic_milliseconds() < deadline);
         for (int i = 0; i < 100; i++)
             client_expect_answer(client, GET_NOWHERE, &NOT_FOUND);
     }
     (void)close(client);
-    /* Once somebody reads, the next line says how many were lost. */
+    (void)process_wait_for(process, "\"msg\":\"request\""); /* from here on somebody reads */
     process_signal(process, SIGTERM);
-    (void)process_wait_for(process, "\"dropped\":");
+    (void)process_wait_for(process, field);
     assert_int_equal(process_wait(process), 0);
     process_end(process);
 }
 
+static void nobody_reads_the_log_and_all_is_served(void **state)
+{
+    (void)state;
+    leave_lines_out("--access-log-rate=0", "slow_reader", 1, "\"dropped\":");
+}
+
 static void flood_of_requests_is_no_flood_of_lines(void **state)
 {
-    static const char *const arguments[] = {"--port=0", "--access-log=all", "--access-log-rate=5",
-                                            NULL};
-    uint16_t port = 0;
-    struct process *process = process_serve(arguments, &port);
-    const int client = client_connect(port);
-    const int64_t deadline = monotonic_milliseconds() + PATIENCE;
-
     (void)state;
-    while (read_series(port, "log_lines_dropped_total{reason=\"rate_limit\"}") < 100) {
-        assert_true(monotonic_milliseconds() < deadline);
-        client_expect_answer(client, GET_NOWHERE, &NOT_FOUND);
-    }
-    (void)close(client);
-    process_signal(process, SIGTERM);
-    (void)process_wait_for(process, "\"limited\":");
-    assert_int_equal(process_wait(process), 0);
-    process_end(process);
+    leave_lines_out("--access-log-rate=5", "rate_limit", 100, "\"limited\":");
 }
 
 static void log_says_for_whom_a_trusted_proxy_asks(void **state)

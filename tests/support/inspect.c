@@ -35,20 +35,28 @@ void inspect_replace_times(char *log)
     }
 }
 
+double inspect_series(const char *text, const char *series)
+{
+    char begin[256];
+    const char *at = NULL;
+
+    (void)snprintf(begin, sizeof begin, "\n%s ", series);
+    at = strstr(text, begin);
+    if (at == NULL)
+        return -1;
+    assert_null(strstr(at + 1, begin));
+    return strtod(at + strlen(begin), NULL);
+}
+
 unsigned long inspect_metric(struct metrics *metrics, const char *series)
 {
     char *text = metrics_print(metrics, METRICS_TEXT);
-    char line[256];
-    const char *at = NULL;
-    unsigned long number = 0;
+    double value = 0;
 
     assert_non_null(text);
-    (void)snprintf(line, sizeof line, "\n%s ", series);
-    at = strstr(text, line);
-    if (at != NULL)
-        number = strtoul(at + strlen(line), NULL, 10);
+    value = inspect_series(text, series);
     free(text);
-    if (at == NULL)
+    if (value < 0)
         fail_msg("%s is not among the metrics", series);
-    return number;
+    return (unsigned long)value;
 }

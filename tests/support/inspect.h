@@ -14,8 +14,11 @@ size_t inspect_count_descriptors(void);
  * form. */
 void inspect_replace_times(char *log);
 
-/* The number of a series, written as in the text format: name and labels. Fails the test when there
- * is none. */
+/* The value of a series, written as in the text format (name and labels), in an exposition or an
+ * answer that holds one. -1 when there is none; two fail the test. */
+double inspect_series(const char *text, const char *series);
+
+/* The same, of the metrics, which must have it. */
 unsigned long inspect_metric(struct metrics *metrics, const char *series);
 
 #endif

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "failing.h"
+#include "inspect.h"
 #include "metrics.h"
 
 enum { CACHE_LINE = 64, THREADS = 8, COUNTS = 2000, ALL_COUNTS = THREADS * COUNTS };
@@ -194,17 +195,10 @@ static void expect_print(struct metrics *metrics, enum metrics_format format, co
 static long long value_of(struct metrics *metrics, const char *series)
 {
     char *text = metrics_print(metrics, METRICS_TEXT);
-    char begin[256];
-    const char *at = NULL;
-    long long value = -1;
+    long long value = 0;
 
     assert_non_null(text);
-    (void)snprintf(begin, sizeof begin, "\n%s ", series);
-    at = strstr(text, begin);
-    if (at != NULL) {
-        value = strtoll(at + strlen(begin), NULL, 10);
-        assert_null(strstr(at + 1, begin)); /* there is one only */
-    }
+    value = (long long)inspect_series(text, series);
     free(text);
     return value;
 }
