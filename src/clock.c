@@ -1,13 +1,16 @@
 #include "clock.h"
 
-#include <time.h>
-
-int64_t monotonic_nanoseconds(void)
+int64_t clock_nanoseconds(clockid_t clock)
 {
     struct timespec now = {0};
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    (void)clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+int64_t monotonic_nanoseconds(void)
+{
+    return clock_nanoseconds(CLOCK_MONOTONIC);
 }
 
 int64_t monotonic_milliseconds(void)

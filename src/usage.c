@@ -6,16 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-static int64_t nanoseconds_of(clockid_t clock)
-{
-    struct timespec time = {0};
-
-    clock_gettime(clock, &time);
-    return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
-}
+#include "clock.h"
 
 static const char *join(char path[PATH_MAX], const char *folder, const char *name)
 {
@@ -29,7 +22,7 @@ void usage_open(struct usage *usage, const char *self, unsigned max_open)
 
     *usage = (struct usage){
         .statm = open(join(path, self, "statm"), O_RDONLY | O_CLOEXEC),
-        .started = nanoseconds_of(CLOCK_REALTIME) / 1000000,
+        .started = clock_nanoseconds(CLOCK_REALTIME) / 1000000,
         .page = sysconf(_SC_PAGESIZE),
         .max_open = max_open,
     };
@@ -92,7 +85,7 @@ static int64_t count_open(struct usage *usage)
 struct usage_figures usage_read(struct usage *usage)
 {
     struct usage_figures figures = {
-        .cpu = nanoseconds_of(CLOCK_PROCESS_CPUTIME_ID),
+        .cpu = clock_nanoseconds(CLOCK_PROCESS_CPUTIME_ID),
         .resident = -1,
         .virtual = -1,
         .open = count_open(usage),
