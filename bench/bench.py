@@ -77,13 +77,11 @@ def measure_server(server, place, options):
 
 
 def run_rounds(ready, place, options):
-    """In each round every server once; who is first changes."""
+    """What was measured, a row for each round and server."""
     rounds = []
-    for number in range(options["rounds"]):
-        first = number % len(ready)
-        for server in ready[first:] + ready[:first]:
-            print(f"bench: round {number + 1} of {options['rounds']}: {server.name}", flush=True)
-            rounds.append({"round": number + 1, "server": server.name} | measure_server(server, place, options))
+    for number, server in measure.in_turn(ready, options["rounds"]):
+        print(f"bench: round {number} of {options['rounds']}: {server.name}", flush=True)
+        rounds.append({"round": number, "server": server.name} | measure_server(server, place, options))
     return rounds
 
 

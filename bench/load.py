@@ -129,13 +129,11 @@ def measure_mode(mode, place, seconds):
 
 
 def run_rounds(place, rounds, seconds):
-    """In each round every mode once; who is first changes."""
+    """What was measured, a row for each round and mode."""
     rows = []
-    for number in range(rounds):
-        first = number % len(MODES)
-        for mode in MODES[first:] + MODES[:first]:
-            print(f"bench-load: round {number + 1} of {rounds}: {mode.title}", flush=True)
-            rows.append({"round": number + 1, "mode": mode.title} | measure_mode(mode, place, seconds))
+    for number, mode in measure.in_turn(MODES, rounds):
+        print(f"bench-load: round {number} of {rounds}: {mode.title}", flush=True)
+        rows.append({"round": number, "mode": mode.title} | measure_mode(mode, place, seconds))
     return rows
 
 

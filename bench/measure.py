@@ -36,6 +36,14 @@ def be_ready(open_files, *tools):
             raise Failure(f"{tool} is missing; install with: apt-get install {tool}")
 
 
+def in_turn(items, rounds):
+    """In each round, from 1 on, every item once; who is first changes."""
+    for number in range(rounds):
+        first = number % len(items)
+        for item in items[first:] + items[:first]:
+            yield number + 1, item
+
+
 def free_port():
     with socket.socket() as any_socket:
         any_socket.bind(("127.0.0.1", 0))
