@@ -39,11 +39,11 @@ expect_stopped() {
 # expect_said TEXT: the build that was stopped said it.
 expect_said() { grep -qF "$1" "$log" || fail "stopped, but not with '$1': $(tail -n 30 "$log")"; }
 
-# skip_to PATTERN: takes out what the test stage runs before the command that PATTERN is in, which costs minutes and
-# has gates of its own. What comes after stays: else a guard that lets an image through would not be seen.
+# skip_to PATTERN: takes out lint, and what the test stage runs before the command that PATTERN is in, which costs
+# minutes and has gates of its own. What comes after stays: else a guard that lets an image through would not be seen.
 skip_to() {
     grep -q "^RUN .*$1" Dockerfile || fail "no command of the test stage has $1"
-    sed -i "/^FROM build AS test/,/^RUN .*$1/{/^RUN/{/$1/!d;};}" Dockerfile
+    sed -i -e '/^RUN .*lint-source$/d' -e "/^FROM build AS test/,/^RUN .*$1/{/^RUN/{/$1/!d;};}" Dockerfile
 }
 
 # Each breaks what one linter alone looks at, and compiles.
