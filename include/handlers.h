@@ -15,10 +15,12 @@ struct reply;
 /* What is wrong with a request, if anything; when several things are, the first here. */
 enum request_fault {
     FAULT_NONE,
+    FAULT_METHOD, /* is no token */
     FAULT_TARGET, /* the request target, or its form with this method */
     FAULT_HOST,   /* the Host field: none, several, or malformed */
     FAULT_FIELD,  /* bytes that a field may not have */
     FAULT_BODY,   /* has or announces a body */
+    FAULT_EXPECT, /* asks for something that HTTP does not know */
     FAULT_COUNT,
 };
 

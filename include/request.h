@@ -6,7 +6,8 @@
 #include <stddef.h>
 
 /* Bits, so that a route can say which it takes. METHOD_UNSERVED are those that HTTP knows (RFC
- * 9110, section 9.3, and PATCH, RFC 5789) and no route takes; METHOD_UNKNOWN is any other token. */
+ * 9110, section 9.3, and PATCH, RFC 5789) and no route takes; METHOD_UNKNOWN is any other token,
+ * METHOD_MALFORMED what is no token. */
 enum method {
     METHOD_UNKNOWN = 0,
     METHOD_GET = 1,
@@ -14,13 +15,14 @@ enum method {
     METHOD_OPTIONS = 4,
     METHOD_CONNECT = 8,
     METHOD_UNSERVED = 16,
+    METHOD_MALFORMED = 32,
 };
 
 /* The forms of a request target (RFC 9112, section 3.2). */
 enum target_form {
     TARGET_MALFORMED,
     TARGET_PATH,      /* origin-form or absolute-form */
-    TARGET_AUTHORITY, /* a host and a colon, at most a port after it, for CONNECT alone */
+    TARGET_AUTHORITY, /* a host, a colon and a port, for CONNECT alone */
     TARGET_ASTERISK,  /* "*", the server as a whole, for OPTIONS alone */
 };
 
@@ -30,8 +32,8 @@ struct request_target {
     size_t length;    /* of the path, without the query */
 };
 
-/* Finds the method that a token names; methods are case-sensitive. */
-enum method request_parse_method(const char *token);
+/* Finds the method that a text names; methods are case-sensitive (RFC 9110, section 9.1). */
+enum method request_parse_method(const char *text);
 
 /* Takes a request target apart, as it came, nothing decoded. Malformed are: another form, a byte
  * that a URI may not have, a '%' without two hex digits, a fragment, and in absolute-form a scheme
@@ -53,9 +55,25 @@ bool request_host_is_valid(const char *value, size_t length);
 bool request_field_is_valid(const char *name, size_t name_length, const char *value,
                             size_t value_length);
 
-/* True when the value of an Accept field (RFC 9110, section 12.5.1) names the media type of
- * OpenMetrics with a weight above 0 and not below that of text/plain, if it names that. A malformed
- * weight is taken for the one that it begins with, else for 0. */
-bool request_prefers_openmetrics(const char *value, size_t length);
+/* True for the value of a Content-Length field, which is digits, that says that there is none. */
+bool request_length_is_zero(const char *value, size_t length);
+
+/* True when the value of an Expect field (RFC 9110, section 10.1.1), a list, has nothing but
+ * 100-continue. */
+bool request_expectation_is_known(const char *value, size_t length);
+
+/* The highest weights, in thousandths, that a client gives to the media types of metrics. */
+struct request_weights {
+    unsigned openmetrics;
+    unsigned text;
+};
+
+/* Reads the value of an Accept field (RFC 9110, section 12.5.1) into `weights`, which begin as
+ * zeros. Several fields are one list (section 5.3): each is read into the same. A malformed weight
+ * is taken for the one that it begins with, else for 0. */
+void request_read_accept(struct request_weights *weights, const char *value, size_t length);
+
+/* True when OpenMetrics has a weight above 0 and not below that of text/plain. */
+bool request_prefers_openmetrics(const struct request_weights *weights);
 
 #endif

@@ -72,7 +72,8 @@ struct fields {
     bool has_bad_host;
     bool has_bad_byte;
     bool has_body;
-    bool prefers_openmetrics;
+    bool has_unknown_expectation;
+    struct request_weights weights;
 };
 
 static bool is_field(const char *name, size_t length, const char *wanted)
@@ -93,11 +94,13 @@ static enum MHD_Result on_field(void *cls, enum MHD_ValueKind kind, const char *
         fields->hosts++;
         fields->has_bad_host |= !request_host_is_valid(value, value_length);
     } else if (is_field(name, name_length, MHD_HTTP_HEADER_CONTENT_LENGTH)) {
-        fields->has_body |= value_length != 1 || value[0] != '0';
+        fields->has_body |= !request_length_is_zero(value, value_length);
     } else if (is_field(name, name_length, MHD_HTTP_HEADER_TRANSFER_ENCODING)) {
         fields->has_body = true;
     } else if (is_field(name, name_length, MHD_HTTP_HEADER_ACCEPT)) {
-        fields->prefers_openmetrics |= request_prefers_openmetrics(value, value_length);
+        request_read_accept(&fields->weights, value, value_length);
+    } else if (is_field(name, name_length, MHD_HTTP_HEADER_EXPECT)) {
+        fields->has_unknown_expectation |= !request_expectation_is_known(value, value_length);
     }
     return MHD_YES;
 }
@@ -108,13 +111,17 @@ static enum request_fault find_fault(const struct fields *fields, const struct r
 {
     const bool needs_host = strcmp(version, MHD_HTTP_VERSION_1_0) != 0;
 
+    if (request->method == METHOD_MALFORMED)
+        return FAULT_METHOD;
     if (!request_form_is_valid(request->method, request->form))
         return FAULT_TARGET;
     if (fields->has_bad_host || fields->hosts > 1 || (fields->hosts == 0 && needs_host))
         return FAULT_HOST;
     if (fields->has_bad_byte)
         return FAULT_FIELD;
-    return fields->has_body ? FAULT_BODY : FAULT_NONE;
+    if (fields->has_body)
+        return FAULT_BODY;
+    return fields->has_unknown_expectation ? FAULT_EXPECT : FAULT_NONE;
 }
 
 /* Only this thread writes the record: a store is enough, and cheaper than to read and write at
@@ -138,7 +145,7 @@ static void judge(struct connection *record, struct MHD_Connection *connection, 
     (void)strncat(record->method, method, sizeof record->method - 1);
     (void)MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_field, &fields);
     record->request.method = request_parse_method(method);
-    record->request.prefers_openmetrics = fields.prefers_openmetrics;
+    record->request.prefers_openmetrics = request_prefers_openmetrics(&fields.weights);
     record->request.fault = find_fault(&fields, &record->request, version);
     add_read(
         record,

@@ -106,6 +106,7 @@ static bool create_faults(struct handlers *handlers)
         const char *title;
         const char *detail;
     } faults[FAULT_COUNT] = {
+        [FAULT_METHOD] = {400, "Bad Request", "The method is not a token (RFC 9110, section 9.1)."},
         [FAULT_TARGET] = {400, "Bad Request",
                           "The request target has a form or a byte that is not allowed (RFC 9112, "
                           "section 3.2)."},
@@ -115,6 +116,8 @@ static bool create_faults(struct handlers *handlers)
         [FAULT_FIELD] = {400, "Bad Request",
                          "A field has a byte that is not allowed (RFC 9110, section 5.5)."},
         [FAULT_BODY] = {413, "Content Too Large", "No request takes content here: send none."},
+        [FAULT_EXPECT] = {417, "Expectation Failed",
+                          "No expectation but 100-continue is known (RFC 9110, section 10.1.1)."},
     };
     bool complete = true;
 

@@ -55,7 +55,7 @@ static size_t span(const char *text, bool (*is_kind)(char))
     return length;
 }
 
-enum method request_parse_method(const char *token)
+enum method request_parse_method(const char *text)
 {
     static const struct {
         const char *token;
@@ -67,9 +67,11 @@ enum method request_parse_method(const char *token)
     };
 
     for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
-        if (strcmp(token, methods[i].token) == 0)
+        if (strcmp(text, methods[i].token) == 0)
             return methods[i].method;
     }
+    if (text[0] == '\0' || text[span(text, is_token_byte)] != '\0')
+        return METHOD_MALFORMED;
     return METHOD_UNKNOWN;
 }
 
@@ -117,6 +119,17 @@ static struct request_target parse_absolute(const char *text)
     return parse_path(text + scheme + length);
 }
 
+/* Takes apart "host:port". CONNECT to an empty port must be refused (RFC 9110, section 9.3.6). */
+static struct request_target parse_authority(const char *text)
+{
+    const size_t length = strlen(text);
+
+    if (length == 0 || !is_digit(text[length - 1]) || strchr(text, ':') == NULL ||
+        !request_host_is_valid(text, length))
+        return (struct request_target){.form = TARGET_MALFORMED};
+    return (struct request_target){.form = TARGET_AUTHORITY};
+}
+
 struct request_target request_parse_target(const char *target)
 {
     if (target[0] == '/')
@@ -125,9 +138,7 @@ struct request_target request_parse_target(const char *target)
         return (struct request_target){.form = TARGET_ASTERISK};
     if (strstr(target, "://") != NULL)
         return parse_absolute(target);
-    if (strchr(target, ':') != NULL && request_host_is_valid(target, strlen(target)))
-        return (struct request_target){.form = TARGET_AUTHORITY};
-    return (struct request_target){.form = TARGET_MALFORMED};
+    return parse_authority(target);
 }
 
 bool request_form_is_valid(enum method method, enum target_form form)
@@ -226,6 +237,28 @@ static bool is_word(struct span part, const char *word)
     return part.length == strlen(word) && strncasecmp(part.at, word, part.length) == 0;
 }
 
+bool request_length_is_zero(const char *value, size_t length)
+{
+    size_t zeros = 0;
+
+    while (zeros < length && value[zeros] == '0')
+        zeros++;
+    return zeros > 0 && zeros == length;
+}
+
+bool request_expectation_is_known(const char *value, size_t length)
+{
+    struct span list = {value, length};
+
+    while (list.length > 0) {
+        const struct span element = take_part(&list, ',');
+
+        if (element.length > 0 && !is_word(element, "100-continue"))
+            return false;
+    }
+    return true;
+}
+
 /* The weight that the parameters of a media type say, in thousandths: "q=0.5" is 500, none 1000
  * (RFC 9110, section 12.4.2). */
 static unsigned find_weight(struct span parameters)
@@ -248,20 +281,23 @@ static unsigned find_weight(struct span parameters)
     return 1000;
 }
 
-bool request_prefers_openmetrics(const char *value, size_t length)
+void request_read_accept(struct request_weights *weights, const char *value, size_t length)
 {
     struct span list = {value, length};
-    unsigned openmetrics = 0;
-    unsigned text = 0;
 
     while (list.length > 0) {
         struct span element = take_part(&list, ',');
         const struct span type = take_part(&element, ';');
 
-        if (is_word(type, "application/openmetrics-text") && find_weight(element) > openmetrics)
-            openmetrics = find_weight(element);
-        else if (is_word(type, "text/plain") && find_weight(element) > text)
-            text = find_weight(element);
+        if (is_word(type, "application/openmetrics-text") &&
+            find_weight(element) > weights->openmetrics)
+            weights->openmetrics = find_weight(element);
+        else if (is_word(type, "text/plain") && find_weight(element) > weights->text)
+            weights->text = find_weight(element);
     }
-    return openmetrics > 0 && openmetrics >= text;
+}
+
+bool request_prefers_openmetrics(const struct request_weights *weights)
+{
+    return weights->openmetrics > 0 && weights->openmetrics >= weights->text;
 }

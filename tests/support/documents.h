@@ -16,6 +16,8 @@
     "{\"type\":\"about:blank\",\"title\":\"" title "\",\"status\":" #status                        \
     ",\"detail\":\"" detail "\"}\n"
 
+#define DOCUMENT_BAD_METHOD                                                                        \
+    DOCUMENT_PROBLEM(400, "Bad Request", "The method is not a token (RFC 9110, section 9.1).")
 #define DOCUMENT_BAD_TARGET                                                                        \
     DOCUMENT_PROBLEM(400, "Bad Request",                                                           \
                      "The request target has a form or a byte that is not allowed (RFC 9112, "     \
@@ -29,6 +31,9 @@
                      "A field has a byte that is not allowed (RFC 9110, section 5.5).")
 #define DOCUMENT_BODY                                                                              \
     DOCUMENT_PROBLEM(413, "Content Too Large", "No request takes content here: send none.")
+#define DOCUMENT_EXPECTATION                                                                       \
+    DOCUMENT_PROBLEM(417, "Expectation Failed",                                                    \
+                     "No expectation but 100-continue is known (RFC 9110, section 10.1.1).")
 #define DOCUMENT_NOT_FOUND                                                                         \
     DOCUMENT_PROBLEM(404, "Not Found",                                                             \
                      "Nothing is served at this path. There are /version, /__version__, "          \

@@ -507,13 +507,29 @@ static void request_with_several_faults_is_answered_for_the_first(void **state)
         {{{"Content-Length", "1"}, {"X", "\001"}, {"Host", "a,b"}}, FAULT_HOST},
         {{{"Content-Length", "1"}, {"X", "\001"}, {"Host", "a"}}, FAULT_FIELD},
         {{{"Host", "a"}, {"X", "\001"}, {"X", "b"}}, FAULT_FIELD},
-        {{{"Host", "a"}, {"Content-Length", "1"}}, FAULT_BODY},
+        {{{"Host", "a"}, {"Content-Length", "1"}, {"Expect", "a"}}, FAULT_BODY},
+        {{{"Host", "a"}, {"Expect", "a"}}, FAULT_EXPECT},
     };
     static const struct judgement target[] = {
         {{{"Content-Length", "1"}, {"X", "\001"}, {"Host", "a,b"}}, FAULT_TARGET}};
+    static const struct judgement method[] = {{{{"Host", "a,b"}}, FAULT_METHOD}};
 
     expect_judgements(*state, rows, COUNT_OF(rows), "GET", "/version", "HTTP/1.1");
     expect_judgements(*state, target, COUNT_OF(target), "GET", "*", "HTTP/1.1");
+    expect_judgements(*state, method, COUNT_OF(method), "G(T", "*", "HTTP/1.1");
+}
+
+static void expectation_is_met_when_each_is_known(void **state)
+{
+    static const struct judgement rows[] = {
+        {{{"Host", "a"}, {"Expect", "100-continue"}}, FAULT_NONE},
+        {{{"Host", "a"}, {"eXPECT", "a"}}, FAULT_EXPECT},
+        {{{"Host", "a"}, {"Expect", "a"}, {"Expect", "100-continue"}}, FAULT_EXPECT},
+        {{{"Host", "a"}, {"Expect", "100-continue"}, {"Expect", "a"}}, FAULT_EXPECT},
+        {{{"Host", "a"}, {"Expects", "a"}, {"Import", "a"}}, FAULT_NONE},
+    };
+
+    expect_judgements(*state, rows, COUNT_OF(rows), "GET", "/version", "HTTP/1.1");
 }
 
 static void host_is_wanted_once_and_only_http_1_0_may_leave_it_out(void **state)
@@ -559,7 +575,7 @@ static void body_is_what_a_length_other_than_0_or_a_coding_announces(void **stat
     static const struct judgement rows[] = {
         {{{"Host", "a"}, {"Content-Length", "0"}}, FAULT_NONE},
         {{{"Host", "a"}, {"Content-Length", "1"}}, FAULT_BODY},
-        {{{"Host", "a"}, {"Content-Length", "00"}}, FAULT_BODY},
+        {{{"Host", "a"}, {"Content-Length", "00"}}, FAULT_NONE},
         {{{"Host", "a"}, {"Content-Length", "10"}}, FAULT_BODY},
         {{{"Host", "a"}, {"Content-Length", ""}}, FAULT_BODY},
         {{{"Host", "a"}, {"Content-Length", "1"}, {"Content-Length", "0"}}, FAULT_BODY},
@@ -579,6 +595,10 @@ static void openmetrics_are_preferred_as_accept_says(void **state)
         {{{"Host", "a"}, {"ACCEPT", "application/openmetrics-text"}, {"Accept", "*/*"}}, true},
         {{{"Host", "a"}, {"Accept", "*/*"}, {"Accept", "application/openmetrics-text"}}, true},
         {{{"Host", "a"}, {"Accept", "text/plain"}}, false},
+        {{{"Host", "a"},
+          {"Accept", "text/plain"},
+          {"Accept", "application/openmetrics-text;q=0.9"}},
+         false},
         {{{"Host", "a"}, {"Expect", "application/openmetrics-text"}}, false},
         {{{"Host", "a"}}, false},
     };
@@ -979,6 +999,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(request_is_judged_by_method_and_target, set_up, tear_down),
         cmocka_unit_test_setup_teardown(request_with_several_faults_is_answered_for_the_first,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(expectation_is_met_when_each_is_known, set_up, tear_down),
         cmocka_unit_test_setup_teardown(host_is_wanted_once_and_only_http_1_0_may_leave_it_out,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(field_names_are_compared_whole_and_without_case, set_up,

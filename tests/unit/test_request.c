@@ -32,15 +32,30 @@ static void method_of_http_is_found(void **state)
 static void method_of_another_name_is_unknown(void **state)
 {
     static const char *const tokens[] = {
-        "",     "G",        "GE",       "GETS",     "get",  "Get",   "GET ",
-        " GET", "HEADS",    "PROPFIND", "BREW",     "PRI",  "QUERY", "*",
-        "post", "CONNECT1", "OPTION",   "OPTIONSS", "PATC", "TRACK",
+        "G",    "GE",       "GETS",   "get",      "Get",  "HEADS", "PROPFIND",
+        "BREW", "PRI",      "QUERY",  "*",        "~",    "0",     "!#$%&'*+-.^_`|~09azAZ",
+        "post", "CONNECT1", "OPTION", "OPTIONSS", "PATC", "TRACK",
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(tokens); i++) {
         if (request_parse_method(tokens[i]) != METHOD_UNKNOWN)
             fail_msg("'%s' is known", tokens[i]);
+    }
+}
+
+static void method_that_is_no_token_is_malformed(void **state)
+{
+    static const char *const texts[] = {
+        "",     " ",    "GET ", " GET", "GET\t", "\001", "G\001T", "\037", "\177", "G\200T",
+        "\377", "G,T",  "G:T",  "G/T",  "G(T",   "G)T",  "G<T",    "G>T",  "G@T",  "G;T",
+        "G\\T", "G\"T", "G[T",  "G]T",  "G?T",   "G=T",  "G{T",    "G}T",  "GET:", "/GET",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(texts); i++) {
+        if (request_parse_method(texts[i]) != METHOD_MALFORMED)
+            fail_msg("'%s' is a token", texts[i]);
     }
 }
 
@@ -156,9 +171,9 @@ static void target_host_and_port_is_an_authority(void **state)
 static void target_in_another_form_is_malformed(void **state)
 {
     static const char *const targets[] = {
-        "",      " ",   "version", "version/a",   "?a",    "**",
-        "*/",    "*?a", " /",      "example.org", ":80",   "h:65536",
-        "h:80/", "h:a", "u@h:80",  "h:80:80",     "a:b:c",
+        "",       " ",       "version",     "version/a", "?a",      "**",    "*/",
+        "*?a",    " /",      "example.org", ":80",       "h:65536", "h:80/", "h:a",
+        "u@h:80", "h:80:80", "a:b:c",       "h:",        "[::1]:",  "h1",    "[::1]",
     };
 
     (void)state;
@@ -455,6 +470,68 @@ static void field_value_is_read_to_its_end_and_no_further(void **state)
     assert_false(request_field_is_valid("Name", 4, "\na", 2));
 }
 
+static void length_is_zero_when_all_its_digits_are(void **state)
+{
+    static const char bytes[] = "0000x10";
+
+    (void)state;
+    assert_true(request_length_is_zero(bytes, 1));
+    assert_true(request_length_is_zero(bytes, 4));
+    assert_false(request_length_is_zero(bytes, 0));
+    assert_false(request_length_is_zero(bytes, 5));
+    assert_false(request_length_is_zero(bytes + 5, 2));
+    assert_false(request_length_is_zero("010", 2));
+    assert_false(request_length_is_zero("0\0", 2));
+}
+
+/* Each is a copy that ends with its last byte. */
+static void expectation_is_known_when_it_is_100_continue(void **state)
+{
+    static const struct {
+        const char *value;
+        bool expected;
+    } rows[] = {
+        {"100-continue", true},
+        {"100-Continue", true},
+        {"100-CONTINUE , 100-continue", true},
+        {"", true},
+        {",", true},
+        {" ,\t, 100-continue\t,", true},
+        {"100", false},
+        {"100-continu", false},
+        {"100-continues", false},
+        {"x100-continue", false},
+        {"100-continue;a", false},
+        {"100-continue=a", false},
+        {"100-continue,a", false},
+        {"a,100-continue", false},
+        {"a", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const size_t length = strlen(rows[i].value);
+        char *copy = malloc(length + (length == 0));
+        bool actual = false;
+
+        assert_non_null(copy);
+        memcpy(copy, rows[i].value, length);
+        actual = request_expectation_is_known(copy, length);
+        free(copy);
+        if (actual != rows[i].expected)
+            fail_msg("'%s' is%s known", rows[i].value, actual ? "" : " not");
+    }
+}
+
+/* What a client with one Accept field prefers. */
+static bool prefers_openmetrics(const char *value, size_t length)
+{
+    struct request_weights weights = {0};
+
+    request_read_accept(&weights, value, length);
+    return request_prefers_openmetrics(&weights);
+}
+
 /* An Accept field, and whether it prefers OpenMetrics; a copy that ends with its last byte. */
 static void expect_preference(const char *value, bool expected)
 {
@@ -464,7 +541,7 @@ static void expect_preference(const char *value, bool expected)
 
     assert_non_null(copy);
     memcpy(copy, value, length);
-    actual = request_prefers_openmetrics(copy, length);
+    actual = prefers_openmetrics(copy, length);
     free(copy);
     if (actual != expected)
         fail_msg("'%s' prefers %s", value, actual ? "OpenMetrics" : "text");
@@ -631,19 +708,40 @@ static void preference_of_malformed_values(void **state)
         expect_preference(rows[i].value, rows[i].expected);
 }
 
+static void preference_of_several_fields_is_that_of_one_list(void **state)
+{
+    static const struct {
+        const char *fields[3];
+        bool expected;
+    } rows[] = {
+        {{"*/*", OPENMETRICS, ""}, true},
+        {{OPENMETRICS ";q=0.5", "text/plain;q=0.6", ""}, false},
+        {{"text/plain;q=0.6", OPENMETRICS ";q=0.5", ""}, false},
+        {{OPENMETRICS ";q=0.5", "text/plain;q=0.6", OPENMETRICS ";q=0.7"}, true},
+        {{"text/plain;q=0.8", OPENMETRICS ";q=0.7", "text/plain;q=0.6"}, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct request_weights weights = {0};
+
+        for (size_t k = 0; k < COUNT_OF(rows[i].fields); k++)
+            request_read_accept(&weights, rows[i].fields[k], strlen(rows[i].fields[k]));
+        if (request_prefers_openmetrics(&weights) != rows[i].expected)
+            fail_msg("row %zu", i);
+    }
+}
+
 static void preference_is_read_up_to_its_length(void **state)
 {
     (void)state;
-    assert_true(request_prefers_openmetrics(OPENMETRICS ";q=0", strlen(OPENMETRICS)));
-    assert_false(request_prefers_openmetrics(OPENMETRICS, strlen(OPENMETRICS) - 1));
-    assert_false(request_prefers_openmetrics(OPENMETRICS, 0));
-    assert_true(
-        request_prefers_openmetrics(OPENMETRICS ";q=0.001", sizeof OPENMETRICS ";q=0.001" - 1));
-    assert_false(
-        request_prefers_openmetrics(OPENMETRICS ";q=0.001", sizeof OPENMETRICS ";q=0.00" - 1));
-    assert_false(
-        request_prefers_openmetrics(OPENMETRICS ";q=0.\0", sizeof OPENMETRICS ";q=0.\0" - 1));
-    assert_false(request_prefers_openmetrics(OPENMETRICS "\0", sizeof OPENMETRICS));
+    assert_true(prefers_openmetrics(OPENMETRICS ";q=0", strlen(OPENMETRICS)));
+    assert_false(prefers_openmetrics(OPENMETRICS, strlen(OPENMETRICS) - 1));
+    assert_false(prefers_openmetrics(OPENMETRICS, 0));
+    assert_true(prefers_openmetrics(OPENMETRICS ";q=0.001", sizeof OPENMETRICS ";q=0.001" - 1));
+    assert_false(prefers_openmetrics(OPENMETRICS ";q=0.001", sizeof OPENMETRICS ";q=0.00" - 1));
+    assert_false(prefers_openmetrics(OPENMETRICS ";q=0.\0", sizeof OPENMETRICS ";q=0.\0" - 1));
+    assert_false(prefers_openmetrics(OPENMETRICS "\0", sizeof OPENMETRICS));
 }
 
 int main(void)
@@ -651,6 +749,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(method_of_http_is_found),
         cmocka_unit_test(method_of_another_name_is_unknown),
+        cmocka_unit_test(method_that_is_no_token_is_malformed),
         cmocka_unit_test(target_in_origin_form_has_its_path),
         cmocka_unit_test(target_in_absolute_form_has_its_path),
         cmocka_unit_test(target_path_lies_within_the_text),
@@ -670,11 +769,14 @@ int main(void)
         cmocka_unit_test(field_name_that_is_no_token_is_refused),
         cmocka_unit_test(field_value_takes_no_control_character_but_tab),
         cmocka_unit_test(field_value_is_read_to_its_end_and_no_further),
+        cmocka_unit_test(length_is_zero_when_all_its_digits_are),
+        cmocka_unit_test(expectation_is_known_when_it_is_100_continue),
         cmocka_unit_test(openmetrics_is_preferred_by_prometheus),
         cmocka_unit_test(openmetrics_is_not_preferred_by_others),
         cmocka_unit_test(weights_decide_between_openmetrics_and_text),
         cmocka_unit_test(preference_is_read_in_any_case_and_with_white_space),
         cmocka_unit_test(preference_of_malformed_values),
+        cmocka_unit_test(preference_of_several_fields_is_that_of_one_list),
         cmocka_unit_test(preference_is_read_up_to_its_length),
     };
 
