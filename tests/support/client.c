@@ -159,6 +159,29 @@ void client_expect_answer(int socket, const char *request, const struct client_a
     free(text);
 }
 
+void client_offer(int socket, const char *bytes, size_t length, size_t piece)
+{
+    for (size_t sent = 0; sent < length; sent += piece) {
+        const size_t size = length - sent < piece ? length - sent : piece;
+
+        if (send(socket, bytes + sent, size, MSG_NOSIGNAL) != (ssize_t)size)
+            return;
+    }
+}
+
+char *client_receive_rest(int socket, size_t *length)
+{
+    char *bytes = calloc(1, ANSWER_MAX);
+    size_t n = 1;
+
+    assert_non_null(bytes);
+    for (*length = 0; n > 0; *length += n) {
+        assert_true(*length < ANSWER_MAX - 1);
+        n = receive_some(socket, bytes + *length, ANSWER_MAX - 1 - *length);
+    }
+    return bytes;
+}
+
 void client_expect_closed(int socket)
 {
     char byte = 0;

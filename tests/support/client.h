@@ -39,6 +39,14 @@ char *client_print_answer(const struct client_answer *answer);
 /* Sends `request` and expects `answer`, and after it the end of the connection if it says so. */
 void client_expect_answer(int socket, const char *request, const struct client_answer *answer);
 
+/* Sends `length` bytes, `piece` of them in a packet, as long as the server takes them: it may have
+ * ended the connection before it has all. */
+void client_offer(int socket, const char *bytes, size_t length, size_t piece);
+
+/* Reads everything up to the end of the connection, however that ends. Returns it, with a NUL after
+ * `*length` bytes; the caller frees it. */
+char *client_receive_rest(int socket, size_t *length);
+
 /* Waits for the end of the connection; nothing may come before it. */
 void client_expect_closed(int socket);
 

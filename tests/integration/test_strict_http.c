@@ -1,0 +1,233 @@
+/* Each request of strict_http.h has its one outcome, however its bytes are cut into packets, and
+ * nothing that follows a refused request is ever answered. */
+#include "test.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "client.h"
+#include "documents.h"
+#include "process.h"
+#include "strict_http.h"
+
+enum { REQUEST_MAX = 16 * 1024, OUTCOME_MAX = 128 };
+
+/* Follows each request. When that is refused, whoever answers this can be made to answer what is
+ * hidden in a request. No row asks for this path. */
+static const char LAST[] = "GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+
+struct server {
+    struct process *process;
+    uint16_t port;
+    unsigned failed; /* rows */
+};
+
+static int start_server(void **state)
+{
+    static const char *const arguments[] = {"--port=0", "--access-log=off", NULL};
+    struct server *server = calloc(1, sizeof *server);
+
+    assert_non_null(server);
+    server->process = process_serve(arguments, &server->port);
+    *state = server;
+    return 0;
+}
+
+static int stop_server(void **state)
+{
+    struct server *server = *state;
+
+    process_stop(server->process);
+    free(server);
+    return 0;
+}
+
+/* What has been read of the answers on a connection. */
+struct answers {
+    const char *at; /* the rest */
+    bool has_last;  /* the answer to what follows the request was there */
+    bool is_closed; /* the last answer says that the connection ends */
+    char outcome[OUTCOME_MAX];
+};
+
+/* Finds a field in the head of an answer. */
+static const char *find_field(const char *head, const char *end, const char *field)
+{
+    const char *found = strstr(head, field);
+
+    return found != NULL && found < end ? found + strlen(field) : NULL;
+}
+
+/* Takes one answer off, and appends its status to the outcome. Returns false when that is none, or
+ * lacks its date or its length. */
+static bool take_answer(struct answers *answers, bool is_head)
+{
+    const char *head = answers->at;
+    const char *end = strstr(head, "\r\n\r\n");
+    const char *length = NULL;
+    const size_t used = strlen(answers->outcome);
+    size_t body = 0;
+
+    if (end == NULL || strncmp(head, "HTTP/1.1 ", 9) != 0 || used > OUTCOME_MAX - 16)
+        return false;
+    end += 4;
+    length = find_field(head, end, "\r\nContent-Length: ");
+    if (find_field(head, end, "\r\nDate: ") == NULL ||
+        (length == NULL) != (strncmp(head + 9, "204 ", 4) == 0))
+        return false;
+    if (length != NULL && !is_head)
+        body = strtoul(length, NULL, 10);
+    if (strlen(end) < body)
+        return false;
+    answers->at = end + body;
+    answers->is_closed = find_field(head, end, "\r\nConnection: close\r\n") != NULL;
+    answers->has_last = strncmp(end, DOCUMENT_READY, strlen(DOCUMENT_READY)) == 0;
+    if (!answers->has_last)
+        (void)snprintf(answers->outcome + used, OUTCOME_MAX - used, "%.4s", head + 9);
+    return true;
+}
+
+/* Says in the words of the table what came on a connection up to its end. */
+static void judge(struct answers *answers, size_t length, bool is_head)
+{
+    bool is_sound = strlen(answers->at) == length;
+    const char *end = NULL;
+
+    while (is_sound && *answers->at != '\0' && !answers->is_closed) {
+        is_sound = take_answer(answers, is_head);
+        is_head = false;
+    }
+    if (!is_sound || *answers->at != '\0')
+        end = "malformed";
+    else if (answers->is_closed)
+        end = answers->has_last ? "keep" : "close";
+    else
+        end = "end";
+    (void)strcat(answers->outcome, end);
+}
+
+/* Sends a request and what follows it, the first `first` bytes in packets of `piece`, the rest in
+ * one, and compares the outcome. */
+static void check(struct server *server, const struct row *row, size_t first, size_t piece)
+{
+    const int client = client_connect(server->port);
+    const size_t size = row->length + sizeof LAST - 1;
+    char bytes[REQUEST_MAX];
+    struct answers answers = {0};
+    char *received = NULL;
+    size_t length = 0;
+
+    assert_true(first <= size && size <= sizeof bytes);
+    memcpy(bytes, row->request, row->length);
+    memcpy(bytes + row->length, LAST, sizeof LAST - 1);
+    client_offer(client, bytes, first, piece);
+    client_offer(client, bytes + first, size - first, size);
+    received = client_receive_rest(client, &length);
+    answers.at = received;
+    judge(&answers, length, strncmp(row->request, "HEAD ", 5) == 0);
+    if (strcmp(answers.outcome, row->outcome) != 0) {
+        print_error(
+            "%s, %s: '%s' instead of '%s', with the first %zu bytes in packets of %zu:\n%s\n",
+            row->paragraph, row->name, answers.outcome, row->outcome, first, piece, received);
+        server->failed++;
+    }
+    free(received);
+    (void)close(client);
+}
+
+/* All rows are tried, and those that fail are told, before the test fails. */
+static void check_rows(struct server *server, const struct row *rows, size_t count)
+{
+    server->failed = 0;
+    for (size_t i = 0; i < count; i++) {
+        print_message("%s, %s: %s\n", rows[i].paragraph, rows[i].name, rows[i].outcome);
+        check(server, &rows[i], 0, 1);
+        check(server, &rows[i], rows[i].length, 1);
+    }
+    assert_int_equal(server->failed, 0);
+}
+
+static void request_lines(void **state)
+{
+    check_rows(*state, REQUEST_LINES, COUNT_OF(REQUEST_LINES));
+}
+
+static void methods(void **state)
+{
+    check_rows(*state, METHODS, COUNT_OF(METHODS));
+}
+
+static void targets(void **state)
+{
+    check_rows(*state, TARGETS, COUNT_OF(TARGETS));
+}
+
+static void hosts(void **state)
+{
+    check_rows(*state, HOSTS, COUNT_OF(HOSTS));
+}
+
+static void fields(void **state)
+{
+    check_rows(*state, FIELDS, COUNT_OF(FIELDS));
+}
+
+static void bodies(void **state)
+{
+    check_rows(*state, BODIES, COUNT_OF(BODIES));
+}
+
+static void chunks(void **state)
+{
+    check_rows(*state, CHUNKS, COUNT_OF(CHUNKS));
+}
+
+static void pipelines(void **state)
+{
+    check_rows(*state, PIPELINES, COUNT_OF(PIPELINES));
+}
+
+static void connections(void **state)
+{
+    check_rows(*state, CONNECTIONS, COUNT_OF(CONNECTIONS));
+}
+
+static void other_protocols(void **state)
+{
+    check_rows(*state, OTHER_PROTOCOLS, COUNT_OF(OTHER_PROTOCOLS));
+}
+
+/* Two packets, cut at each place in turn. */
+static void pipelines_cut_in_two_anywhere(void **state)
+{
+    struct server *server = *state;
+
+    server->failed = 0;
+    for (size_t i = 0; i < COUNT_OF(PIPELINES); i++) {
+        for (size_t first = 1; first < PIPELINES[i].length; first++)
+            check(server, &PIPELINES[i], first, first);
+    }
+    assert_int_equal(server->failed, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(request_lines),
+        cmocka_unit_test(methods),
+        cmocka_unit_test(targets),
+        cmocka_unit_test(hosts),
+        cmocka_unit_test(fields),
+        cmocka_unit_test(bodies),
+        cmocka_unit_test(chunks),
+        cmocka_unit_test(pipelines),
+        cmocka_unit_test(connections),
+        cmocka_unit_test(other_protocols),
+        cmocka_unit_test(pipelines_cut_in_two_anywhere),
+    };
+
+    return cmocka_run_group_tests(tests, start_server, stop_server);
+}
