@@ -41,6 +41,12 @@ void reply_free(struct reply *reply);
 bool reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close,
                  size_t *size);
 
+/* Sends an answer with `status` (400 to 599) and "Connection: close" straight to a socket, where
+ * libmicrohttpd has no room for one; never waits. `*size` becomes the number of bytes of its body,
+ * which a HEAD request is not sent.
+ * Returns false when the socket does not take all of it. */
+bool reply_send(int socket, unsigned status, bool is_head, size_t *size);
+
 /* How many requests libmicrohttpd has answered by itself in this process, as it could not parse
  * them or had no room for them. */
 uint64_t reply_count_malformed(void);

@@ -43,6 +43,10 @@ void dispatch_connection(void *cls, struct MHD_Connection *connection, void **co
     connections_remove(&dispatch->connections, *context);
 }
 
+/* Where the head of a request has left no room for that of an answer, a target of so many bytes is
+ * the reason. */
+enum { LONG_TARGET = 4096 };
+
 void *dispatch_target(void *cls, const char *target, struct MHD_Connection *connection)
 {
     const struct dispatch *dispatch = cls;
@@ -55,6 +59,7 @@ void *dispatch_target(void *cls, const char *target, struct MHD_Connection *conn
     atomic_store_explicit(&record->in_request, true, memory_order_release);
     record->started = monotonic_nanoseconds();
     record->is_judged = false;
+    record->has_long_target = strlen(target) > LONG_TARGET;
     record->request = (struct request){.form = parsed.form};
     if (parsed.form == TARGET_PATH)
         record->request.route =
@@ -266,6 +271,23 @@ static bool is_wanted(const struct dispatch *dispatch, const struct request *req
            (request->route == NULL || !request->route->is_polled);
 }
 
+/* libmicrohttpd closes a connection without a word when the head of a request has left no room for
+ * that of the answer which was queued. Nothing of it has been sent then, and the socket takes
+ * another one. When the reason was that the client is gone, the socket takes none.
+ * Returns the status that the client is sent, which is `status` unless that was so. */
+static unsigned refuse_for_room(struct connection *record, unsigned status)
+{
+    const unsigned instead =
+        record->has_long_target ? MHD_HTTP_URI_TOO_LONG : MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE;
+    const bool is_head = record->request.method == METHOD_HEAD;
+    size_t size = 0;
+
+    if (!reply_send(record->socket, instead, is_head, &size))
+        return status;
+    record->sent = is_head ? 0 : size;
+    return instead;
+}
+
 void dispatch_completed(void *cls, struct MHD_Connection *connection, void **context,
                         enum MHD_RequestTerminationCode code)
 {
@@ -273,10 +295,9 @@ void dispatch_completed(void *cls, struct MHD_Connection *connection, void **con
     struct connection *record = *context;
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_HTTP_STATUS);
-    const unsigned status = info == NULL ? 0 : info->http_status;
+    unsigned status = info == NULL ? 0 : info->http_status;
     const int64_t now = monotonic_nanoseconds();
 
-    (void)code;
     if (record == NULL)
         return;
     atomic_store_explicit(&record->done, now / 1000000, memory_order_release);
@@ -284,6 +305,8 @@ void dispatch_completed(void *cls, struct MHD_Connection *connection, void **con
     /* Without one the client left before it had said what it wanted, or there was no memory. */
     if (info == NULL)
         return;
+    if (code == MHD_REQUEST_TERMINATED_WITH_ERROR && record->is_judged)
+        status = refuse_for_room(record, status);
     metrics_count_request(record->counters, record->request.route, record->request.method, status,
                           now - record->started);
     if (is_wanted(dispatch, &record->request, status) &&

@@ -3,8 +3,19 @@
 #include <microhttpd.h>
 #include <stdatomic.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+#define PROBLEM "application/problem+json"
+
+/* What is said where the status is not known, or only its number. */
+static const char REFUSED[] = "{\"type\":\"about:blank\",\"title\":\"Request "
+                              "refused\",\"detail\":\"The request is malformed, "
+                              "larger than this server takes, or of a kind that it does not take; "
+                              "the status says which.\"}\n";
 
 struct reply {
     unsigned status;
@@ -137,6 +148,39 @@ bool reply_queue(const struct reply *reply, struct MHD_Connection *connection, b
            MHD_YES;
 }
 
+enum { DATE_MAX = 80 }; /* for any numbers */
+
+/* Prints the time as a Date field has it (RFC 9110, section 5.6.7). */
+static void print_date(char text[DATE_MAX])
+{
+    static const char days[] = "SunMonTueWedThuFriSat";
+    static const char months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    const time_t now = time(NULL);
+    struct tm tm = {0};
+
+    (void)gmtime_r(&now, &tm);
+    (void)snprintf(text, DATE_MAX, "%.3s, %02d %.3s %04d %02d:%02d:%02d GMT",
+                   days + 3 * (size_t)tm.tm_wday, tm.tm_mday, months + 3 * (size_t)tm.tm_mon,
+                   tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+}
+
+bool reply_send(int socket, unsigned status, bool is_head, size_t *size)
+{
+    char date[DATE_MAX];
+    char answer[512];
+    int length = 0;
+
+    *size = sizeof REFUSED - 1;
+    print_date(date);
+    length =
+        snprintf(answer, sizeof answer,
+                 "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n"
+                 "Content-Type: " PROBLEM "\r\nCache-Control: no-store\r\n"
+                 "X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n\r\n%s",
+                 status, MHD_get_reason_phrase_for(status), date, *size, is_head ? "" : REFUSED);
+    return send(socket, answer, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) == length;
+}
+
 /* libmicrohttpd answers by itself what it cannot parse or has no room for, with this function and
  * neither our fields nor a way to add them. The linker's --wrap puts ours in its place, so that
  * those answers carry what every answer carries. Which status it will send is not said here, so the
@@ -148,15 +192,12 @@ struct MHD_Response *__wrap_MHD_create_response_from_buffer_static(size_t size, 
 
 struct MHD_Response *__wrap_MHD_create_response_from_buffer_static(size_t size, const void *buffer)
 {
-    const struct reply_fields fields = {.content_type = "application/problem+json"};
+    const struct reply_fields fields = {.content_type = PROBLEM};
 
     (void)size;
     (void)buffer;
     atomic_fetch_add(&malformed, 1);
-    return create_response("{\"type\":\"about:blank\",\"title\":\"Request refused\",\"detail\":"
-                           "\"The request is malformed, larger than this server takes, or of a "
-                           "kind that it does not take; the status says which.\"}\n",
-                           &fields, false);
+    return create_response(REFUSED, &fields, false);
 }
 
 uint64_t reply_count_malformed(void)

@@ -552,7 +552,7 @@ static const struct row OTHER_PROTOCOLS[] = {
     ROW("9112 3", "SSH", "SSH-2.0-OpenSSH_9.2\r\n", "end"),
     ROW("9112 3", "SMTP", "EHLO a\r\n", "end"),
     ROW("9112 3", "SOCKS 5", "\x05\x01\0", "end"),
-    ROW("9112 3", "PROXY protocol 1", "PROXY TCP4 127.0.0.1 127.0.0.1 1 2\r\n" GOOD, "end"),
+    ROW("9112 3", "PROXY protocol 1", "PROXY UNKNOWN\r\n" GOOD, "end"),
     ROW("9112 3", "PROXY protocol 2", "\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" GOOD, "end"),
     ROW("9112 3", "RTSP", "DESCRIBE rtsp://a/b RTSP/1.0\r\nCSeq: 1\r\n\r\n", "400 close"),
     ROW("9112 3", "SIP", "OPTIONS sip:a@b SIP/2.0\r\n\r\n", "400 close"),

@@ -140,40 +140,6 @@ static char *print_request(size_t size, const char *before, const char *after)
     return request;
 }
 
-static void expect_size(uint16_t port, size_t size, const char *before, const char *after,
-                        const struct client_answer *answer)
-{
-    const int client = client_connect(port);
-    char *request = print_request(size, before, after);
-
-    print_message("%zu bytes: %s...\n", size, before);
-    client_expect_answer(client, request, answer);
-    free(request);
-    (void)close(client);
-}
-
-/* What docs/design.md says is taken, and what is not. */
-static void head_of_request_is_bounded(void **state)
-{
-    static const char *const arguments[] = {"--port=0", "--access-log=off", NULL};
-    static const char in_field[] = "GET /healthz HTTP/1.1\r\nHost: a\r\nX: ";
-    static const char in_target[] = "GET /healthz?";
-    static const char end_of_target[] = " HTTP/1.1\r\nHost: a\r\n\r\n";
-    const struct client_answer too_large = {
-        "431 Request Header Fields Too Large", TYPE_PROBLEM, NULL, DOCUMENT_REFUSED, true, false};
-    const struct client_answer too_long = {"414 URI Too Long", TYPE_PROBLEM, NULL,
-                                           DOCUMENT_REFUSED,   true,         false};
-    uint16_t port = 0;
-    struct process *process = process_serve(arguments, &port);
-
-    (void)state;
-    expect_size(port, 7000, in_field, "\r\n\r\n", &ALIVE);
-    expect_size(port, 9000, in_field, "\r\n\r\n", &too_large);
-    expect_size(port, 7000, in_target, end_of_target, &ALIVE);
-    expect_size(port, 9000, in_target, end_of_target, &too_long);
-    process_stop(process);
-}
-
 /* One such request crashed libmicrohttpd 1.0.0 to 1.0.5: the last argument of the query has no "=",
  * no field follows, and little of the connection's memory is left. */
 static void long_query_without_value_or_fields_is_survived(void **state)
@@ -359,7 +325,6 @@ int main(void)
         cmocka_unit_test(pipelined_requests_are_answered_in_order),
         cmocka_unit_test(request_may_come_a_byte_at_a_time),
         cmocka_unit_test(close_is_kept_when_the_client_asks_for_it),
-        cmocka_unit_test(head_of_request_is_bounded),
         cmocka_unit_test(long_query_without_value_or_fields_is_survived),
         cmocka_unit_test(connection_above_the_limit_waits_for_another_to_end),
         cmocka_unit_test(connection_above_the_limit_of_an_address_is_closed),

@@ -213,6 +213,143 @@ static void pipelines_cut_in_two_anywhere(void **state)
     assert_int_equal(server->failed, 0);
 }
 
+/* A head of at most `size` bytes: `before`, as many of `repeated` as fit, `after`. */
+struct size_row {
+    const char *name;
+    const char *before;
+    const char *repeated;
+    const char *after;
+    size_t size;
+    const char *outcome;
+};
+
+#define IN_TARGET "GET /version?", "a", " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define IN_VALUE "GET /version HTTP/1.1\r\nHost: a\r\nX: ", "a", "\r\n\r\n"
+#define IN_NAME "GET /version HTTP/1.1\r\nHost: a\r\n", "a", ": a\r\n\r\n"
+#define IN_FIELDS "GET /version HTTP/1.1\r\nHost: a\r\n", "X:a\r\n", "\r\n"
+#define IN_QUERY "GET /version?", "a&", " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define IN_METHOD "", "A", " / HTTP/1.1\r\nHost: a\r\n\r\n"
+#define IN_OPTIONS "OPTIONS /", "a", " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define IN_LINE "", "A", ""
+
+/* What docs/http.md says is taken, and what is not. */
+static const struct size_row SIZES[] = {
+    {"9110 4.1", IN_TARGET, 7500, "200 keep"},
+    {"9110 15.5.15", IN_TARGET, 9000, "414 close"},
+    {"9110 15.5.15", IN_TARGET, 15000, "414 close"},
+    {"6585 5", IN_VALUE, 7500, "200 keep"},
+    {"6585 5", IN_VALUE, 9000, "431 close"},
+    {"6585 5", IN_VALUE, 15000, "431 close"},
+    {"6585 5", IN_NAME, 7500, "200 keep"},
+    {"6585 5", IN_NAME, 9000, "431 close"},
+    {"6585 5", IN_FIELDS, 500, "200 keep"},
+    {"6585 5", IN_FIELDS, 1000, "431 close"},
+    {"6585 5", IN_FIELDS, 9000, "431 close"},
+    {"6585 5", IN_QUERY, 200, "200 keep"},
+    {"6585 5", IN_QUERY, 1000, "431 close"},
+    {"9110 15.5.15", IN_QUERY, 9000, "414 close"},
+    {"9110 15.6.2", IN_METHOD, 7500, "501 keep"},
+    {"9112 3", IN_METHOD, 9000, "end"},
+    {"9110 15.5.5", IN_OPTIONS, 7500, "404 keep"},
+    {"9112 3", IN_OPTIONS, 9000, "end"},
+    {"9112 3", IN_LINE, 9000, "end"},
+};
+
+/* Makes a head; the caller frees it. */
+static char *print_head(const struct size_row *row, size_t size)
+{
+    char *head = calloc(1, size + 1);
+    const size_t around = strlen(row->before) + strlen(row->after);
+    const size_t times = (size - around) / strlen(row->repeated);
+    char *at = NULL;
+
+    assert_non_null(head);
+    at = stpcpy(head, row->before);
+    for (size_t i = 0; i < times; i++)
+        at = stpcpy(at, row->repeated);
+    (void)stpcpy(at, row->after);
+    return head;
+}
+
+static void check_size(struct server *server, const struct size_row *size_row, size_t size,
+                       const char *outcome)
+{
+    char *head = print_head(size_row, size);
+    char name[64];
+    const struct row row = {size_row->name, name, head, strlen(head), outcome};
+
+    (void)snprintf(name, sizeof name, "%zu bytes: %.20s...", size, size_row->before);
+    check(server, &row, 0, 1);
+    check(server, &row, row.length, 100);
+    free(head);
+}
+
+static void sizes(void **state)
+{
+    struct server *server = *state;
+
+    server->failed = 0;
+    for (size_t i = 0; i < COUNT_OF(SIZES); i++) {
+        print_message("%s, %zu bytes, %.20s: %s\n", SIZES[i].name, SIZES[i].size, SIZES[i].before,
+                      SIZES[i].outcome);
+        check_size(server, &SIZES[i], SIZES[i].size, SIZES[i].outcome);
+    }
+    assert_int_equal(server->failed, 0);
+}
+
+/* Near its bound a head is taken by itself and leaves no room for that of the answer. */
+static void no_size_is_left_without_an_answer(void **state)
+{
+    static const struct {
+        struct size_row row;
+        size_t from;
+        size_t to;
+    } rows[] = {
+        {{"", IN_TARGET, 0, NULL}, 7600, 8300},  {{"", IN_VALUE, 0, NULL}, 7600, 8300},
+        {{"", IN_FIELDS, 0, NULL}, 560, 700},    {{"", IN_QUERY, 0, NULL}, 240, 340},
+        {{"", IN_OPTIONS, 0, NULL}, 7600, 8190}, {{"", IN_METHOD, 0, NULL}, 7600, 8000},
+    };
+    struct server *server = *state;
+
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        for (size_t size = rows[i].from; size < rows[i].to; size += 7) {
+            const int client = client_connect(server->port);
+            char *head = print_head(&rows[i].row, size);
+            char *answer = NULL;
+
+            client_send_text(client, head);
+            answer = client_receive(client, false);
+            if (strncmp(answer, "HTTP/1.1 ", 9) != 0)
+                fail_msg("%zu bytes, %s...: %s", size, rows[i].row.before, answer);
+            free(answer);
+            free(head);
+            (void)close(client);
+        }
+    }
+}
+
+/* The answer that libmicrohttpd has no room for is the same as those that it has room for. */
+static void refusal_without_room_is_a_whole_answer(void **state)
+{
+    static const struct size_row value = {"", IN_VALUE, 0, NULL};
+    static const struct size_row target = {"", IN_TARGET, 0, NULL};
+    const struct client_answer too_large = {
+        "431 Request Header Fields Too Large", TYPE_PROBLEM, NULL, DOCUMENT_REFUSED, true, false};
+    const struct client_answer too_long = {"414 URI Too Long", TYPE_PROBLEM, NULL,
+                                           DOCUMENT_REFUSED,   true,         false};
+    const struct server *server = *state;
+
+    for (size_t size = 7980; size < 8050; size += 10) {
+        const bool is_value = size % 20 == 0;
+        char *head = print_head(is_value ? &value : &target, size);
+        const int client = client_connect(server->port);
+
+        client_expect_answer(client, head, is_value ? &too_large : &too_long);
+        free(head);
+        (void)close(client);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +364,9 @@ int main(void)
         cmocka_unit_test(connections),
         cmocka_unit_test(other_protocols),
         cmocka_unit_test(pipelines_cut_in_two_anywhere),
+        cmocka_unit_test(sizes),
+        cmocka_unit_test(no_size_is_left_without_an_answer),
+        cmocka_unit_test(refusal_without_room_is_a_whole_answer),
     };
 
     return cmocka_run_group_tests(tests, start_server, stop_server);

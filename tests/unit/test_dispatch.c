@@ -1,4 +1,5 @@
 /* wraps: MHD_get_connection_info MHD_get_connection_values_n handlers_answer reply_queue calloc */
+/* wraps: reply_send */
 /* wraps: connection_has_more router_find monotonic_nanoseconds monotonic_milliseconds */
 /* The callbacks, called as libmicrohttpd does; what it does in between is in test_server.c. */
 #include "test.h"
@@ -17,7 +18,7 @@
 #include "inspect.h"
 #include "reply.h"
 
-enum { FIELDS_MAX = 8, ANSWER_SIZE = 179 };
+enum { FIELDS_MAX = 8, ANSWER_SIZE = 179, REFUSAL_SIZE = 176, LONG_TARGET = 4096 };
 
 struct field {
     const char *name;
@@ -44,6 +45,10 @@ static struct {
     bool draining;
     unsigned queued; /* answers */
     bool close;      /* the last of them */
+    bool is_gone;    /* the client: nothing can be sent */
+    unsigned sent;   /* the status that was sent by the socket itself */
+    bool is_head;
+    int socket;
 } calls;
 
 static struct build_info info = {.name = "example",
@@ -61,6 +66,7 @@ const struct reply *__wrap_handlers_answer(const struct handlers *handlers,
                                            const struct request *request, bool draining);
 bool __wrap_reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close,
                         size_t *size);
+bool __wrap_reply_send(int socket, unsigned status, bool is_head, size_t *size);
 void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 bool __wrap_connection_has_more(const struct connection *connection);
@@ -154,6 +160,15 @@ bool __wrap_reply_queue(const struct reply *reply, struct MHD_Connection *connec
     calls.queued++;
     *size = ANSWER_SIZE;
     return true;
+}
+
+bool __wrap_reply_send(int socket, unsigned status, bool is_head, size_t *size)
+{
+    calls.sent = status;
+    calls.is_head = is_head;
+    calls.socket = socket;
+    *size = REFUSAL_SIZE;
+    return !calls.is_gone;
 }
 
 void *__wrap_calloc(size_t count, size_t size)
@@ -728,6 +743,90 @@ static void malformed_request_is_counted_and_logged_without_a_method(void **stat
     end(fixture, &connection);
 }
 
+/* A request to a target of `length` bytes, whose answer was queued with 200, ends with `code`. */
+static void ask_and_end(struct fixture *fixture, struct MHD_Connection *connection,
+                        const char *method, size_t length, enum MHD_RequestTerminationCode code)
+{
+    char target[LONG_TARGET + 2] = "";
+    void *context = NULL;
+
+    (void)memset(target, 'a', length);
+    target[0] = '/';
+    context = dispatch_target(&fixture->dispatch, target, connection);
+    assert_int_equal(call(fixture, connection, method, "HTTP/1.1", &context), MHD_YES);
+    assert_int_equal(call(fixture, connection, method, "HTTP/1.1", &context), MHD_YES);
+    connection->is_answered = true;
+    connection->status = 200;
+    calls.sent = 0;
+    dispatch_completed(&fixture->dispatch, connection, &context, code);
+}
+
+/* libmicrohttpd had no memory for the head of the answer. */
+static void request_that_leaves_no_room_for_its_answer_is_refused(void **state)
+{
+    static const struct {
+        const char *method;
+        size_t length;
+        unsigned status;
+        bool is_head;
+    } rows[] = {
+        {"GET", 2, 431, false},
+        {"HEAD", 2, 431, true},
+        {"GET", LONG_TARGET, 431, false},
+        {"GET", LONG_TARGET + 1, 414, false},
+    };
+    struct fixture *fixture = *state;
+    struct MHD_Connection connection = begin(fixture);
+
+    set_fields(&connection, HOST);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct connection *record = connection.record;
+
+        ask_and_end(fixture, &connection, rows[i].method, rows[i].length,
+                    MHD_REQUEST_TERMINATED_WITH_ERROR);
+        assert_uint_equal(calls.sent, rows[i].status);
+        assert_int_equal(calls.is_head, rows[i].is_head);
+        assert_int_equal(calls.socket, connection.sockets[1]);
+        assert_uint_equal(record->sent, rows[i].is_head ? 0 : REFUSAL_SIZE);
+    }
+#define SERIES(method, code)                                                                       \
+    "http_requests_total{path=\"other\",method=\"" method "\",code=\"" code "\"}"
+    assert_uint_equal(count(fixture, SERIES("GET", "431")), 2);
+    assert_uint_equal(count(fixture, SERIES("HEAD", "431")), 1);
+    assert_uint_equal(count(fixture, SERIES("GET", "other")), 1);
+#undef SERIES
+    end(fixture, &connection);
+}
+
+static void request_whose_client_is_gone_keeps_its_status(void **state)
+{
+    struct fixture *fixture = *state;
+    struct MHD_Connection connection = begin(fixture);
+
+    set_fields(&connection, HOST);
+    calls.is_gone = true;
+    ask_and_end(fixture, &connection, "GET", 2, MHD_REQUEST_TERMINATED_WITH_ERROR);
+    assert_uint_equal(calls.sent, 431);
+    expect_log(fixture, LINE_OF("info", "192.0.2.7", "GET", "/a", 200, "179", 0, ""));
+    end(fixture, &connection);
+}
+
+static void request_that_was_answered_is_not_answered_again(void **state)
+{
+    struct fixture *fixture = *state;
+    struct MHD_Connection connection = begin(fixture);
+    void *context = NULL;
+
+    set_fields(&connection, HOST);
+    ask_and_end(fixture, &connection, "GET", 2, MHD_REQUEST_TERMINATED_COMPLETED_OK);
+    assert_uint_equal(calls.sent, 0);
+    context = dispatch_target(&fixture->dispatch, "/a", &connection); /* malformed after that */
+    dispatch_completed(&fixture->dispatch, &connection, &context,
+                       MHD_REQUEST_TERMINATED_WITH_ERROR);
+    assert_uint_equal(calls.sent, 0);
+    end(fixture, &connection);
+}
+
 /* One request of each kind that the access log tells apart. */
 static void ask_every_kind(struct fixture *fixture)
 {
@@ -999,6 +1098,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(request_is_judged_by_method_and_target, set_up, tear_down),
         cmocka_unit_test_setup_teardown(request_with_several_faults_is_answered_for_the_first,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(request_that_leaves_no_room_for_its_answer_is_refused,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(request_whose_client_is_gone_keeps_its_status, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(request_that_was_answered_is_not_answered_again, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(expectation_is_met_when_each_is_known, set_up, tear_down),
         cmocka_unit_test_setup_teardown(host_is_wanted_once_and_only_http_1_0_may_leave_it_out,
                                         set_up, tear_down),

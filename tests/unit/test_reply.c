@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "documents.h"
 #include "failing.h"
@@ -541,6 +544,67 @@ static void refusal_when_anything_fails_is_null_and_leaks_nothing(void **state)
     assert_true(n > 4); /* a buffer and at least three fields */
 }
 
+/* Takes the date out of an answer, which must lie between two others. */
+static void take_date(char *answer, time_t before, time_t after)
+{
+    char *date = strstr(answer, "Date: ");
+    struct tm tm = {0};
+    const char *end = NULL;
+
+    assert_non_null(date);
+    end = strptime(date, "Date: %a, %d %b %Y %H:%M:%S GMT", &tm);
+    assert_non_null(end);
+    assert_int_in_range(timegm(&tm), before, after);
+    assert_int_equal(end - date, strlen("Date: Sun, 06 Nov 1994 08:49:37 GMT"));
+    memmove(date, end, strlen(end) + 1);
+}
+
+static void expect_sent(unsigned status, bool is_head, const char *expected)
+{
+    const time_t before = time(NULL);
+    char answer[1024] = "";
+    size_t size = 0;
+    int sockets[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
+    assert_true(reply_send(sockets[1], status, is_head, &size));
+    assert_uint_equal(size, strlen(DOCUMENT_REFUSED));
+    assert_true(read(sockets[0], answer, sizeof answer - 1) > 0);
+    take_date(answer, before, time(NULL));
+    assert_string_equal(answer, expected);
+    (void)close(sockets[0]);
+    (void)close(sockets[1]);
+}
+
+static void reply_send_sends_a_whole_answer(void **state)
+{
+#define SENT(status)                                                                               \
+    "HTTP/1.1 " status "\r\n\r\nConnection: close\r\nContent-Type: " TYPE_PROBLEM                  \
+    "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Length: "           \
+    "176\r\n\r\n"
+    (void)state;
+    expect_sent(431, false, SENT("431 Request Header Fields Too Large") DOCUMENT_REFUSED);
+    expect_sent(414, false, SENT("414 URI Too Long") DOCUMENT_REFUSED);
+    expect_sent(431, true, SENT("431 Request Header Fields Too Large"));
+#undef SENT
+}
+
+static void reply_send_to_nobody_returns_false(void **state)
+{
+    static const char bytes[4096];
+    size_t size = 0;
+    int sockets[2];
+
+    (void)state;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, sockets), 0);
+    while (send(sockets[1], bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+        ;
+    assert_false(reply_send(sockets[1], 431, false, &size)); /* full: does not wait */
+    (void)close(sockets[0]);
+    assert_false(reply_send(sockets[1], 431, false, &size)); /* no SIGPIPE */
+    (void)close(sockets[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -560,6 +624,8 @@ int main(void)
         cmocka_unit_test(live_reply_when_refused_returns_false_and_frees_all),
         cmocka_unit_test(live_reply_when_anything_fails_returns_false_and_frees_all),
         cmocka_unit_test(reply_create_live_without_memory_returns_null),
+        cmocka_unit_test(reply_send_sends_a_whole_answer),
+        cmocka_unit_test(reply_send_to_nobody_returns_false),
         cmocka_unit_test(malformed_requests_are_counted),
         cmocka_unit_test(refusal_of_libmicrohttpd_has_our_fields_and_body),
         cmocka_unit_test(refusal_when_anything_fails_is_null_and_leaks_nothing),
