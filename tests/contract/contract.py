@@ -32,6 +32,7 @@ FAULTS = [
     (400, "{method} {target}#fragment HTTP/1.1\r\nHost: a\r\n\r\n"),
     (413, "{method} {target} HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n"),
     (414, "{method} {target}?" + LONG + " HTTP/1.1\r\nHost: a\r\n\r\n"),
+    (417, "{method} {target} HTTP/1.1\r\nHost: a\r\nExpect: a\r\n\r\n"),
     (431, "{method} {target} HTTP/1.1\r\nHost: a\r\nX: " + LONG + "\r\n\r\n"),
     (501, "{method} {target} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n"),
     (505, "{method} {target} HTTP/2.0\r\nHost: a\r\n\r\n"),
