@@ -106,7 +106,8 @@ static void judge(struct answers *answers, size_t length, bool is_head)
         end = answers->has_last ? "keep" : "close";
     else
         end = "end";
-    (void)strcat(answers->outcome, end);
+    (void)snprintf(answers->outcome + strlen(answers->outcome),
+                   sizeof answers->outcome - strlen(answers->outcome), "%s", end);
 }
 
 /* Sends a request and what follows it, the first `first` bytes in packets of `piece`, the rest in
@@ -215,7 +216,7 @@ static void pipelines_cut_in_two_anywhere(void **state)
 
 /* A head of at most `size` bytes: `before`, as many of `repeated` as fit, `after`. */
 struct size_row {
-    const char *name;
+    const char *paragraph;
     const char *before;
     const char *repeated;
     const char *after;
@@ -276,7 +277,7 @@ static void check_size(struct server *server, const struct size_row *size_row, s
 {
     char *head = print_head(size_row, size);
     char name[64];
-    const struct row row = {size_row->name, name, head, strlen(head), outcome};
+    const struct row row = {size_row->paragraph, name, head, strlen(head), outcome};
 
     (void)snprintf(name, sizeof name, "%zu bytes: %.20s...", size, size_row->before);
     check(server, &row, 0, 1);
@@ -290,8 +291,8 @@ static void sizes(void **state)
 
     server->failed = 0;
     for (size_t i = 0; i < COUNT_OF(SIZES); i++) {
-        print_message("%s, %zu bytes, %.20s: %s\n", SIZES[i].name, SIZES[i].size, SIZES[i].before,
-                      SIZES[i].outcome);
+        print_message("%s, %zu bytes, %.20s: %s\n", SIZES[i].paragraph, SIZES[i].size,
+                      SIZES[i].before, SIZES[i].outcome);
         check_size(server, &SIZES[i], SIZES[i].size, SIZES[i].outcome);
     }
     assert_int_equal(server->failed, 0);
