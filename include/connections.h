@@ -30,6 +30,7 @@ struct connection {
     int64_t started;                 /* when the request line had come, nanoseconds of that clock */
     size_t sent;                     /* bytes of the body of the answer */
     bool is_judged;                  /* the head of the request is complete, and `request` too */
+    size_t head;                     /* its bytes, when it is complete */
     bool has_long_target;            /* most of what a connection has room for */
     struct request request;
     char method[16];           /* as it came, cut, for the log */

@@ -43,9 +43,10 @@ void dispatch_connection(void *cls, struct MHD_Connection *connection, void **co
     connections_remove(&dispatch->connections, *context);
 }
 
-/* Where the head of a request has left no room for that of an answer, a target of so many bytes is
- * the reason. */
-enum { LONG_TARGET = 4096 };
+/* Of the memory of a connection (server.c) a head that leaves too little for that of an answer has
+ * taken at least SHORT_OF_ROOM, each field and each argument of the query VALUE_MEMORY beside its
+ * bytes. A target of more than LONG_TARGET bytes is the reason then. */
+enum { SHORT_OF_ROOM = 7 * 1024, VALUE_MEMORY = 64, LONG_TARGET = 4 * 1024 };
 
 void *dispatch_target(void *cls, const char *target, struct MHD_Connection *connection)
 {
@@ -152,9 +153,9 @@ static void judge(struct connection *record, struct MHD_Connection *connection, 
     record->request.method = request_parse_method(method);
     record->request.prefers_openmetrics = request_prefers_openmetrics(&fields.weights);
     record->request.fault = find_fault(&fields, &record->request, version);
-    add_read(
-        record,
-        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size);
+    record->head =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)->header_size;
+    add_read(record, record->head);
 }
 
 /* An answer to the first call ends the connection: just right for a fault, whose body, if any, is
@@ -271,6 +272,15 @@ static bool is_wanted(const struct dispatch *dispatch, const struct request *req
            (request->route == NULL || !request->route->is_polled);
 }
 
+/* True when the head of the request, which is complete, has left little room for an answer's. */
+static bool is_short_of_room(const struct connection *record, struct MHD_Connection *connection)
+{
+    const enum MHD_ValueKind kinds = (enum MHD_ValueKind)(MHD_HEADER_KIND | MHD_GET_ARGUMENT_KIND);
+    const int values = MHD_get_connection_values_n(connection, kinds, NULL, NULL);
+
+    return record->head + (size_t)values * VALUE_MEMORY >= SHORT_OF_ROOM;
+}
+
 /* libmicrohttpd closes a connection without a word when the head of a request has left no room for
  * that of the answer which was queued. Nothing of it has been sent then, and the socket takes
  * another one. When the reason was that the client is gone, the socket takes none.
@@ -305,7 +315,8 @@ void dispatch_completed(void *cls, struct MHD_Connection *connection, void **con
     /* Without one the client left before it had said what it wanted, or there was no memory. */
     if (info == NULL)
         return;
-    if (code == MHD_REQUEST_TERMINATED_WITH_ERROR && record->is_judged)
+    if (code == MHD_REQUEST_TERMINATED_WITH_ERROR && record->is_judged &&
+        is_short_of_room(record, connection))
         status = refuse_for_room(record, status);
     metrics_count_request(record->counters, record->request.route, record->request.method, status,
                           now - record->started);

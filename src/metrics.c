@@ -23,7 +23,7 @@ static const struct {
     {METHOD_UNKNOWN, "other"},
 };
 /* Those that come after the target was read. */
-static const unsigned CODES[] = {200, 204, 400, 404, 405, 413, 431, 501, 503, 0};
+static const unsigned CODES[] = {200, 204, 400, 404, 405, 413, 414, 417, 431, 501, 503, 0};
 
 enum {
     METHOD_COUNT = sizeof METHODS / sizeof *METHODS,

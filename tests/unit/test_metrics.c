@@ -473,7 +473,8 @@ static void build_has_the_name_of_the_service(void **state)
     metrics_free(metrics);
 }
 
-static const char *const CODES[] = {"200", "204", "400", "404", "405", "413", "431", "501", "503"};
+static const char *const CODES[] = {"200", "204", "400", "404", "405", "413",
+                                    "414", "417", "431", "501", "503"};
 
 static const struct {
     enum method method;
