@@ -199,6 +199,16 @@ operability-test: $(PROGRAM) ## these three at once: contract-test, prometheus-t
 	@PROGRAM="$(PROGRAM)" tests/run.sh $(OUT)/tests/operability-log tests/contract/contract.sh tests/e2e/prometheus.sh \
 	    tests/browser/page.sh
 
+.PHONY: soak
+soak: $(PROGRAM) $(OUT)/tests/soak/load ## run load, slow and rude clients, probes and scrapes at once, for SECONDS (60); then compare everything
+	@VALGRIND="$(VALGRIND)" SANITIZE="$(SANITIZE)" SOAK_SECONDS="$(SECONDS)" PROGRAM="$(PROGRAM)" LOAD=$(OUT)/tests/soak/load \
+	    WORK=$(BUILD_DIR)/soak tests/run.sh $(OUT)/tests/soak-log tests/soak/soak.py
+	@cat $(BUILD_DIR)/soak/report.md
+
+.PHONY: soak-docs
+soak-docs: ## draw memory and requests of the last make soak as docs/soak.svg
+	@tests/soak/plot.py $(BUILD_DIR)/soak/series.csv docs/soak.svg
+
 .PHONY: lint
 lint: lint-source lint-delivery ## look for faults without running anything: both of these
 
@@ -504,4 +514,4 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT) $(MODULES)
 
 .SECONDARY:
 
--include $(OBJECTS:.o=.d) $(SUPPORT:.o=.d) $(TESTS:=.d) $(BENCH:=.d)
+-include $(OBJECTS:.o=.d) $(SUPPORT:.o=.d) $(TESTS:=.d) $(OUT)/tests/soak/load.d $(BENCH:=.d)
