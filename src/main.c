@@ -79,11 +79,10 @@ static int fail_to_run(struct log *log, const char *what, const char *why)
     return EXIT_FAILED;
 }
 
-/* Finds out the numbers that were not given. Returns 0, or -1 when the limit of open files has no
- * room for the connections that were asked for. */
-static int resolve_config(struct config *config, struct log *log)
+/* Finds out the numbers that were not given. Returns 0, or -1 when the limit of open files, `files`,
+ * has no room for the connections that were asked for. */
+static int resolve_config(struct config *config, uint32_t files, struct log *log)
 {
-    const uint32_t files = resources_open_files();
     uint32_t needed = 0;
     uint32_t room = 0;
 
@@ -174,6 +173,7 @@ static int serve_metrics(struct server_parts *parts, const struct build_info *in
 static int serve(struct config *config, const struct build_info *info)
 {
     struct metrics *metrics = NULL;
+    const uint32_t files = resources_open_files();
     struct usage usage;
     struct log log;
     int status = EXIT_FAILED;
@@ -181,9 +181,9 @@ static int serve(struct config *config, const struct build_info *info)
     log_init(&log, STDERR_FILENO, config->log_format, config->log_level);
     log.rate = config->access_log_rate;
     lifecycle_block_signals();
-    if (resolve_config(config, &log) < 0)
+    if (resolve_config(config, files, &log) < 0)
         return EXIT_FAILED;
-    usage_open(&usage, "/proc/self", resources_open_files());
+    usage_open(&usage, "/proc/self", files);
     metrics = metrics_create(&(const struct metrics_parts){info, &log, &usage, config->threads,
                                                            config->max_connections});
     if (metrics == NULL)
