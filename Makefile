@@ -100,7 +100,7 @@ WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Ws
     -Wmissing-prototypes -Wold-style-definition -Wcast-qual -Wcast-align -Wformat=2 -Wundef -Wvla \
     -Wwrite-strings -Wnull-dereference -Wimplicit-fallthrough $(if $(WERROR),-Werror)
 VARIANT_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
-    $(if $(COVERAGE),-O0 --coverage)
+    $(if $(COVERAGE),-O0 --coverage) $(if $(SANITIZE)$(COVERAGE),-DINSTRUMENTED)
 
 ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE -Iinclude -isystem $(DEPS)/include $(KERNEL_HEADERS) -pthread \
     $(SECTIONS) $(WARNINGS) $(HARDENING) $(if $(SANITIZE)$(COVERAGE),,$(FORTIFY)) $(CFLAGS) $(VARIANT_FLAGS) $(CPPFLAGS)

@@ -33,6 +33,7 @@ struct config {
     uint32_t access_log;             /* an enum access_log */
     uint32_t access_log_rate;        /* lines a second, 0 to 1000000; 0: no limit */
     struct address_prefixes trusted_proxies; /* may be empty */
+    uint32_t sandbox;                        /* an enum sandbox_mode */
     uint32_t log_format;                     /* an enum log_format */
     uint32_t log_level;                      /* an enum log_level */
     uint32_t action;                         /* an enum config_action */

@@ -18,10 +18,18 @@
 #include "metrics.h"
 #include "probe.h"
 #include "resources.h"
+#include "sandbox.h"
 #include "server.h"
 #include "usage.h"
 
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_BAD_SETTING = 2 };
+
+/* Sanitizers and the measuring of coverage write files and start processes. */
+#ifdef INSTRUMENTED
+enum { IS_INSTRUMENTED = 1 };
+#else
+enum { IS_INSTRUMENTED = 0 };
+#endif
 
 enum {
     DEFAULT_CONNECTIONS = 10000,
@@ -79,8 +87,8 @@ static int fail_to_run(struct log *log, const char *what, const char *why)
     return EXIT_FAILED;
 }
 
-/* Finds out the numbers that were not given. Returns 0, or -1 when the limit of open files, `files`,
- * has no room for the connections that were asked for. */
+/* Finds out the numbers that were not given. Returns 0, or -1 when the limit of open files,
+ * `files`, has no room for the connections that were asked for. */
 static int resolve_config(struct config *config, uint32_t files, struct log *log)
 {
     uint32_t needed = 0;
@@ -105,9 +113,23 @@ static int resolve_config(struct config *config, uint32_t files, struct log *log
     return -1;
 }
 
+/* Enters the sandbox as the setting says, and writes what then holds into `text`. Returns false
+ * when it had to hold all and does not. */
+static bool enter_sandbox(const struct config *config, bool is_instrumented,
+                          char text[SANDBOX_TEXT_MAX])
+{
+    if (config->sandbox == SANDBOX_OFF)
+        (void)snprintf(text, SANDBOX_TEXT_MAX, "off");
+    else if (is_instrumented)
+        (void)snprintf(text, SANDBOX_TEXT_MAX, "none in an instrumented build");
+    else if (sandbox_enter(text))
+        return true;
+    return config->sandbox != SANDBOX_REQUIRE;
+}
+
 /* Says where the server listens, and as what. */
 static void log_listening(struct log *log, int listener, const struct config *config,
-                          const struct build_info *info)
+                          const struct build_info *info, const char *sandbox)
 {
     struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t size = sizeof address;
@@ -123,8 +145,9 @@ static void log_listening(struct log *log, int listener, const struct config *co
                                    {.name = "threads", .number = config->threads},
                                    {.name = "max_connections", .number = config->max_connections},
                                    {.name = "version", .text = info->version},
-                                   {.name = "commit", .text = info->commit}},
-        6);
+                                   {.name = "commit", .text = info->commit},
+                                   {.name = "sandbox", .text = sandbox}},
+        7);
 }
 
 /* Serves with the answers made, until a signal. */
@@ -134,6 +157,7 @@ static int serve_answers(struct server_parts *parts, const struct build_info *in
     struct log *log = parts->log;
     const int listener = listener_open(config->address, (uint16_t)config->port);
     struct server *server = NULL;
+    char sandbox[SANDBOX_TEXT_MAX];
     int status = EXIT_FAILED;
 
     if (listener < 0) {
@@ -146,10 +170,21 @@ static int serve_answers(struct server_parts *parts, const struct build_info *in
         return EXIT_FAILED;
     }
     parts->listener = listener;
+    /* Everything is open by now, and there is no thread yet that would stay outside. */
+    if (!enter_sandbox(config, IS_INSTRUMENTED, sandbox)) {
+        log_write(log, LOG_ERROR, "cannot enter the sandbox",
+                  (const struct log_field[]){{.name = "error", .text = sandbox},
+                                             {.name = "allowed",
+                                              .text = "--sandbox auto takes what there is, "
+                                                      "--sandbox off does without"}},
+                  2);
+        (void)close(listener);
+        return EXIT_FAILED;
+    }
     server = server_start(parts);
     if (server == NULL)
         return fail_to_run(log, "cannot start", "no memory, threads or descriptors for the server");
-    log_listening(log, listener, config, info);
+    log_listening(log, listener, config, info, sandbox);
     status = lifecycle_run(server, config, log);
     server_stop(server);
     log_write(log, LOG_INFO, "stopped", NULL, 0);

@@ -47,10 +47,11 @@ static void build_environment(char **words, const char *const *environment)
     static const char *const kept[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
                                        "LSAN_OPTIONS"};
     static char options[COUNT_OF(kept)][1024];
+    static char off[] = "SANDBOX=off"; /* which would judge the calls of the runner, too */
     size_t count = 0;
 
     for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
-        assert_true(count < WORDS_MAX - COUNT_OF(kept) - 1);
+        assert_true(count < WORDS_MAX - COUNT_OF(kept) - 2);
         words[count++] = (char *)(uintptr_t)environment[i];
     }
     for (size_t i = 0; i < COUNT_OF(kept); i++) {
@@ -59,6 +60,8 @@ static void build_environment(char **words, const char *const *environment)
         (void)snprintf(options[i], sizeof options[i], "%s=%s", kept[i], getenv(kept[i]));
         words[count++] = options[i];
     }
+    if (process_has_runner())
+        words[count++] = off;
     words[count] = NULL;
 }
 

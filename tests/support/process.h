@@ -24,7 +24,8 @@ struct process {
 
 /* Starts the program with `arguments` (NULL at the end, without the program's name) in an
  * environment that holds nothing but `environment` (NULL at the end, or NULL for none) and the
- * options of the sanitizers. Fails the test when it cannot. The test ends it with process_end(). */
+ * options of the sanitizers, and, when the program runs under another one, SANDBOX=off. Fails the
+ * test when it cannot. The test ends it with process_end(). */
 struct process *process_start(const char *const *arguments, const char *const *environment);
 
 /* The same, with a function that the child calls before it becomes the program; NULL: none. */

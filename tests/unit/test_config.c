@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "log.h"
+#include "sandbox.h"
 
 enum { ERROR_SIZE = 512, ARGUMENTS_MAX = 32, TEXT_SIZE = 16 * 1024, ALL_SIZE = 2 * TEXT_SIZE };
 
@@ -37,6 +38,7 @@ enum index {
     ACCESS_LOG,
     ACCESS_LOG_RATE,
     TRUSTED_PROXIES,
+    SANDBOX,
     LOG_FORMAT,
     LOG_LEVEL,
     HEALTHCHECK, /* the first that takes no value */
@@ -87,6 +89,8 @@ static const struct setting SETTINGS[SETTING_COUNT] = {
                          "a list of at most 16 addresses and prefixes with commas between them, "
                          "such as 10.0.0.0/8,::1",
                          false, MEMBER_PREFIXES, offsetof(struct config, trusted_proxies)},
+    [SANDBOX] = {"--sandbox", NULL, "SANDBOX", "MODE", "auto", "one of require, auto, off", true,
+                 MEMBER_NUMBER, offsetof(struct config, sandbox)},
     [LOG_FORMAT] = {"--log-format", NULL, "LOG_FORMAT", "FORMAT", "json; text on a terminal",
                     "one of json, text", false, MEMBER_NUMBER, offsetof(struct config, log_format)},
     [LOG_LEVEL] = {"--log-level", NULL, "LOG_LEVEL", "LEVEL", "info",
@@ -104,6 +108,7 @@ static const struct config DEFAULTS = {
     .shutdown_timeout = 8000,
     .access_log = ACCESS_LOG_ERRORS,
     .access_log_rate = 1000,
+    .sandbox = SANDBOX_AUTO,
     .log_format = LOG_FORMAT_AUTO,
     .log_level = LOG_INFO,
     .action = CONFIG_SERVE,
@@ -159,15 +164,16 @@ static void describe(const struct config *config, char text[ALL_SIZE])
     char proxies[TEXT_SIZE];
 
     describe_prefixes(&config->trusted_proxies, proxies);
-    (void)snprintf(
-        text, ALL_SIZE,
-        "address %s, base path %s, port %u, threads %u, connections %u, per IP %u, "
-        "deadline %u, drain %u, shutdown %u, access log %u, rate %u, proxies %s, "
-        "format %u, level %u, action %u",
-        config->address ? config->address : "none", config->base_path ? config->base_path : "none",
-        config->port, config->threads, config->max_connections, config->max_connections_per_ip,
-        config->request_deadline, config->drain_delay, config->shutdown_timeout, config->access_log,
-        config->access_log_rate, proxies, config->log_format, config->log_level, config->action);
+    (void)snprintf(text, ALL_SIZE,
+                   "address %s, base path %s, port %u, threads %u, connections %u, per IP %u, "
+                   "deadline %u, drain %u, shutdown %u, access log %u, rate %u, proxies %s, "
+                   "sandbox %u, format %u, level %u, action %u",
+                   config->address ? config->address : "none",
+                   config->base_path ? config->base_path : "none", config->port, config->threads,
+                   config->max_connections, config->max_connections_per_ip,
+                   config->request_deadline, config->drain_delay, config->shutdown_timeout,
+                   config->access_log, config->access_log_rate, proxies, config->sandbox,
+                   config->log_format, config->log_level, config->action);
 }
 
 static void expect_config(const char *const *arguments, const struct config *expected)
@@ -230,6 +236,7 @@ static void config_has_every_setting_of_flags(void **state)
         .access_log = ACCESS_LOG_ALL,
         .access_log_rate = 8,
         .trusted_proxies = {{{{{[10] = 0xff, 0xff, 10}}, 104}, {{{[15] = 1}}, 128}}, 2},
+        .sandbox = SANDBOX_OFF,
         .log_format = LOG_FORMAT_TEXT,
         .log_level = LOG_DEBUG,
         .action = CONFIG_HEALTHCHECK,
@@ -241,7 +248,7 @@ static void config_has_every_setting_of_flags(void **state)
                             "--shutdown-timeout=6ms", "--request-deadline=7s",
                             "--access-log-rate=8", "--trusted-proxies=10.0.0.0/8,::1",
                             "--base-path=/base", "--access-log=all", "--log-format=text",
-                            "--log-level=debug"),
+                            "--log-level=debug", "--sandbox=off"),
                   &expected);
 }
 
@@ -291,6 +298,9 @@ static const struct accepted ACCEPTED[] = {
      "1.1.1.1,1.1.1.2,1.1.1.3,1.1.1.4,1.1.1.5,1.1.1.6,1.1.1.7,1.1.1.8,1.1.1.9,"
      "::1,::2,::3,::4,::5,::6,::7",
      NULL, 0},
+    {SANDBOX, "require", NULL, SANDBOX_REQUIRE},
+    {SANDBOX, "auto", NULL, SANDBOX_AUTO},
+    {SANDBOX, "off", NULL, SANDBOX_OFF},
     {LOG_FORMAT, "json", NULL, LOG_FORMAT_JSON},
     {LOG_FORMAT, "text", NULL, LOG_FORMAT_TEXT},
     {LOG_LEVEL, "error", NULL, LOG_ERROR},
@@ -348,7 +358,7 @@ static void variable_gives_its_value(void **state)
 static void flag_beats_its_variable(void **state)
 {
     static const char *const others[VALUE_COUNT] = {
-        "::1", "2", "2", "2", "2", "2s", "2s", "2s", "/other", "off", "2", "::2", "json", "warn",
+        "::1", "2", "2", "2", "2", "2s", "2s", "2s", "/other", "off", "2", "::2", "off", "json", "warn",
     };
 
     for (size_t i = 0; i < COUNT_OF(ACCEPTED); i++) {
@@ -425,6 +435,8 @@ static void value_that_is_not_allowed_is_refused(void **state)
         {TRUSTED_PROXIES, "::1, ::2"},
         {TRUSTED_PROXIES, "::1,"},
         {TRUSTED_PROXIES, "::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1,::1"},
+        {SANDBOX, ""},
+        {SANDBOX, "on"},
         {LOG_FORMAT, ""},
         {LOG_FORMAT, "auto"},
         {LOG_LEVEL, ""},

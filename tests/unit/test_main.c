@@ -1,6 +1,7 @@
 /* wraps: open build_info_check lifecycle_block_signals resources_open_files resources_cpus */
 /* wraps: handlers_create handlers_free listener_open server_start getsockname lifecycle_run */
 /* wraps: server_stop probe_readiness isatty usage_open usage_close metrics_create metrics_free */
+/* wraps: sandbox_enter */
 /* The program's main() becomes a function like others. It comes first: cmocka has a fail() too. */
 int versiond_main(int argc, char *argv[]);
 #define main versiond_main
@@ -27,6 +28,7 @@ static struct {
     bool has_handlers;
     int listener; /* or a negative errno */
     bool has_name;
+    bool has_sandbox;
     bool has_server;
     int run;
     const char *probe_error;
@@ -52,6 +54,7 @@ struct handlers *__wrap_handlers_create(const struct build_info *info, const cha
                                         struct metrics *metrics);
 void __wrap_handlers_free(struct handlers *handlers);
 int __wrap_listener_open(const char *address, uint16_t port);
+bool __wrap_sandbox_enter(char text[SANDBOX_TEXT_MAX]);
 struct server *__wrap_server_start(const struct server_parts *parts);
 int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *size);
 int __wrap_lifecycle_run(struct server *server, const struct config *config, struct log *log);
@@ -180,6 +183,13 @@ int __wrap_listener_open(const char *address, uint16_t port)
     return calls.listener;
 }
 
+bool __wrap_sandbox_enter(char text[SANDBOX_TEXT_MAX])
+{
+    note("enter the sandbox\n");
+    (void)snprintf(text, SANDBOX_TEXT_MAX, "%s", calls.has_sandbox ? "all of it" : "some of it");
+    return calls.has_sandbox;
+}
+
 struct server *__wrap_server_start(const struct server_parts *parts)
 {
     assert_ptr_equal(parts->handlers, some_handlers());
@@ -249,6 +259,7 @@ static int set_up(void **state)
                                             "ACCESS_LOG",
                                             "ACCESS_LOG_RATE",
                                             "TRUSTED_PROXIES",
+                                            "SANDBOX",
                                             "LOG_FORMAT",
                                             "LOG_LEVEL"};
 
@@ -262,6 +273,7 @@ static int set_up(void **state)
     calls.has_handlers = true;
     calls.listener = LISTENER;
     calls.has_name = true;
+    calls.has_sandbox = true;
     calls.has_server = true;
     trace[0] = '\0';
     return 0;
@@ -348,10 +360,21 @@ static void expect_run(const char *const *arguments, int status, const char *out
 }
 
 #define LINE(level, rest) "{\"time\":\"TIME\",\"level\":\"" level "\",\"msg\":\"" rest "}\n"
+/* A build that cannot be in the sandbox does not try. */
+#ifdef INSTRUMENTED
+#define ENTER ""
+#define HOLDS(text) "none in an instrumented build"
+#else
+#define ENTER "enter the sandbox\n"
+#define HOLDS(text) text
+#endif
+#define LISTENING_IN(address, port, threads, connections, sandbox)                                 \
+    LINE("info",                                                                                   \
+         "listening\",\"address\":\"" address "\",\"port\":" #port ",\"threads\":" #threads        \
+         ",\"max_connections\":" #connections ",\"version\":\"" VERSION "\",\"commit\":\"" COMMIT  \
+         "\",\"sandbox\":\"" sandbox "\"")
 #define LISTENING(address, port, threads, connections)                                             \
-    LINE("info", "listening\",\"address\":\"" address "\",\"port\":" #port                         \
-                 ",\"threads\":" #threads ",\"max_connections\":" #connections                     \
-                 ",\"version\":\"" VERSION "\",\"commit\":\"" COMMIT "\"")
+    LISTENING_IN(address, port, threads, connections, HOLDS("all of it"))
 /* The begin and the end of most traces. */
 #define METRICS(files, threads, connections)                                                       \
     "block signals\nwatch /proc/self, " #files " files\n"                                          \
@@ -368,7 +391,7 @@ static void service_starts_and_stops_in_order(void **state)
     expect_run(NULL, 0, "", LISTENING("127.0.0.1", 4242, 2, 1004) STOPPED);
     assert_string_equal(
         trace, METRICS(1024, 2, 1004) "create handlers of " NAME ", base path none\n"
-                                      "listen at none, port 5000\n"
+                                      "listen at none, port 5000\n" ENTER
                                       "start 2 threads for 1004 connections, 1000 lines a second\n"
                                       "run, drain delay 0\n"
                                       "stop\n"
@@ -387,7 +410,7 @@ static void service_passes_its_settings_on(void **state)
                LISTENING("127.0.0.1", 4242, 3, 70) LINE("debug", "running\"") STOPPED);
     assert_string_equal(
         trace, METRICS(1024, 3, 70) "create handlers of " NAME ", base path /prefix\n"
-                                    "listen at ::1, port 80\n"
+                                    "listen at ::1, port 80\n" ENTER
                                     "start 3 threads for 70 connections, 7 lines a second\n"
                                     "run, drain delay 5\n"
                                     "stop\n"
@@ -483,6 +506,70 @@ static void service_that_cannot_listen_says_where_and_why(void **state)
     }
 }
 
+static void service_serves_in_what_sandbox_there_is(void **state)
+{
+    static const char *const arguments[] = {"--sandbox=off", NULL};
+
+    (void)state;
+    calls.has_sandbox = false;
+    expect_run(NULL, 0, "", LISTENING_IN("127.0.0.1", 4242, 2, 1004, HOLDS("some of it")) STOPPED);
+    trace[0] = '\0';
+    expect_run(arguments, 0, "", LISTENING_IN("127.0.0.1", 4242, 2, 1004, "off") STOPPED);
+    assert_null(strstr(trace, "enter the sandbox"));
+}
+
+static void service_without_the_sandbox_that_it_requires_fails(void **state)
+{
+    static const char *const arguments[] = {"--sandbox=require", NULL};
+
+    (void)state;
+    calls.has_sandbox = false;
+    expect_run(arguments, 1, "",
+               LINE("error", "cannot enter the sandbox\",\"error\":\"" HOLDS(
+                                 "some of it") "\",\"allowed\":"
+                                               "\"--sandbox auto takes what there is, --sandbox "
+                                               "off does without\""));
+    assert_string_equal(trace,
+                        METRICS(1024, 2, 1004) "create handlers of " NAME ", base path none\n"
+                                               "listen at none, port 5000\n" ENTER
+                                               "free handlers\n" NO_METRICS);
+}
+
+/* Whatever this build is. */
+static void sandbox_is_entered_unless_it_is_off_or_cannot_hold(void **state)
+{
+    static const struct {
+        enum sandbox_mode mode;
+        bool is_instrumented;
+        bool has_sandbox;
+        bool is_fine;
+        const char *text;
+    } rows[] = {
+        {SANDBOX_REQUIRE, false, true, true, "all of it"},
+        {SANDBOX_REQUIRE, false, false, false, "some of it"},
+        {SANDBOX_REQUIRE, true, true, false, "none in an instrumented build"},
+        {SANDBOX_AUTO, false, true, true, "all of it"},
+        {SANDBOX_AUTO, false, false, true, "some of it"},
+        {SANDBOX_AUTO, true, true, true, "none in an instrumented build"},
+        {SANDBOX_OFF, false, true, true, "off"},
+        {SANDBOX_OFF, true, false, true, "off"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct config config = {.sandbox = rows[i].mode};
+        const bool is_entered = !rows[i].is_instrumented && rows[i].mode != SANDBOX_OFF;
+        char text[SANDBOX_TEXT_MAX] = "";
+
+        print_message("row %zu\n", i);
+        calls.has_sandbox = rows[i].has_sandbox;
+        trace[0] = '\0';
+        assert_int_equal(enter_sandbox(&config, rows[i].is_instrumented, text), rows[i].is_fine);
+        assert_string_equal(text, rows[i].text);
+        assert_string_equal(trace, is_entered ? "enter the sandbox\n" : "");
+    }
+}
+
 static void service_whose_server_does_not_start_fails(void **state)
 {
     (void)state;
@@ -492,7 +579,7 @@ static void service_whose_server_does_not_start_fails(void **state)
                              "server\""));
     assert_string_equal(
         trace, METRICS(1024, 2, 1004) "create handlers of " NAME ", base path none\n"
-                                      "listen at none, port 5000\n"
+                                      "listen at none, port 5000\n" ENTER
                                       "start 2 threads for 1004 connections, 1000 lines a second\n"
                                       "free handlers\n" NO_METRICS);
 }
@@ -747,6 +834,9 @@ int main(void)
         cmocka_unit_test_setup(service_without_memory_for_metrics_fails, set_up),
         cmocka_unit_test_setup(service_without_memory_for_answers_fails, set_up),
         cmocka_unit_test_setup(service_that_cannot_listen_says_where_and_why, set_up),
+        cmocka_unit_test_setup(service_serves_in_what_sandbox_there_is, set_up),
+        cmocka_unit_test_setup(service_without_the_sandbox_that_it_requires_fails, set_up),
+        cmocka_unit_test_setup(sandbox_is_entered_unless_it_is_off_or_cannot_hold, set_up),
         cmocka_unit_test_setup(service_whose_server_does_not_start_fails, set_up),
         cmocka_unit_test_setup(numbers_that_are_not_set_follow_from_the_machine, set_up),
         cmocka_unit_test_setup(too_few_open_files_are_an_error, set_up),
