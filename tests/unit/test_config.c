@@ -358,7 +358,8 @@ static void variable_gives_its_value(void **state)
 static void flag_beats_its_variable(void **state)
 {
     static const char *const others[VALUE_COUNT] = {
-        "::1", "2", "2", "2", "2", "2s", "2s", "2s", "/other", "off", "2", "::2", "off", "json", "warn",
+        "::1",    "2",   "2", "2",   "2",   "2s",   "2s",   "2s",
+        "/other", "off", "2", "::2", "off", "json", "warn",
     };
 
     for (size_t i = 0; i < COUNT_OF(ACCEPTED); i++) {

@@ -54,8 +54,9 @@ long __wrap_syscall(long number, ...);
 
 static int answer(const char *call, int error, int result)
 {
-    assert_true(strlen(trace) + strlen(call) < sizeof trace);
-    (void)strcat(trace, call);
+    const size_t used = strlen(trace);
+
+    (void)snprintf(trace + used, sizeof trace - used, "%s", call);
     errno = error;
     return error == 0 ? result : -1;
 }
