@@ -23,7 +23,9 @@ struct server_parts {
 
 /* Starts the threads that accept and serve connections; they have the signal mask of the caller.
  * Returns NULL when libmicrohttpd cannot start (no memory, threads or descriptors; it does not
- * say). Then the process can only end: libmicrohttpd may or may not have closed the listener. */
+ * say). Then the process can only end: libmicrohttpd may or may not have closed the listener.
+ * When libmicrohttpd cannot go on later, a line of the log says so, and the process ends with exit
+ * code 1. */
 struct server *server_start(const struct server_parts *parts);
 
 /* Closes the connections that have completed no request for as long as the setting says. To be

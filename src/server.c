@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,6 +38,21 @@ struct server {
     struct dispatch dispatch;
 };
 
+/* What libmicrohttpd does when it cannot go on, instead of abort(): says so, and ends the process.
+ * It is built without texts, so its reason is where it stands. */
+static void panic(void *cls, const char *file, unsigned line, const char *reason)
+{
+    const char *error = strerror(errno);
+
+    (void)reason;
+    log_write(cls, LOG_ERROR, "libmicrohttpd cannot go on",
+              (const struct log_field[]){{.name = "file", .text = file},
+                                         {.name = "line", .number = line},
+                                         {.name = "error", .text = error}},
+              3);
+    _exit(EXIT_FAILURE);
+}
+
 struct server *server_start(const struct server_parts *parts)
 {
     const struct config *config = parts->config;
@@ -52,6 +68,7 @@ struct server *server_start(const struct server_parts *parts)
     dispatch->log = parts->log;
     dispatch->metrics = parts->metrics;
     connections_init(&dispatch->connections, config->max_connections_per_ip);
+    MHD_set_panic_func(panic, parts->log);
     /* clang-format off */
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, dispatch_request, dispatch,

@@ -1,5 +1,5 @@
 /* wraps: malloc calloc free close accept4 router_find reply_queue */
-/* wraps: MHD_start_daemon MHD_add_connection MHD_quiesce_daemon */
+/* wraps: MHD_start_daemon MHD_add_connection MHD_quiesce_daemon MHD_set_panic_func _exit */
 /* wraps: monotonic_milliseconds monotonic_nanoseconds */
 #include "test.h"
 
@@ -58,6 +58,10 @@ static int accept_error; /* of the next accept4(); 0: none */
 static bool no_daemon_starts;
 static char options[1024]; /* that libmicrohttpd was started with, a line each */
 
+static MHD_PanicCallback panic; /* what it was given for the worst */
+static void *panic_cls;
+static jmp_buf ended; /* by _exit() */
+
 void *__real_malloc(size_t size);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -86,6 +90,21 @@ struct MHD_Daemon *__wrap_MHD_start_daemon(unsigned flags, uint16_t port,
                                            MHD_AcceptPolicyCallback policy, void *policy_cls,
                                            MHD_AccessHandlerCallback handler, void *handler_cls,
                                            ...);
+
+void __wrap_MHD_set_panic_func(MHD_PanicCallback callback, void *cls);
+_Noreturn void __wrap__exit(int status);
+
+void __wrap_MHD_set_panic_func(MHD_PanicCallback callback, void *cls)
+{
+    panic = callback;
+    panic_cls = cls;
+}
+
+/* The status is never 0 here. */
+void __wrap__exit(int status)
+{
+    longjmp(ended, status);
+}
 
 void *__wrap_malloc(size_t size)
 {
@@ -1063,6 +1082,23 @@ static void server_stop_while_accepting_frees_all_and_closes_nothing_twice(void 
     assert_int_equal(atomic_load(&bad_closes), 0);
 }
 
+static void panic_of_libmicrohttpd_is_logged_and_ends_the_process(void **state)
+{
+    struct fixture *fixture = *state;
+    int status = 0;
+
+    (void)close(start_and_ask(fixture));
+    status = setjmp(ended);
+    if (status == 0) {
+        errno = ENOMEM;
+        panic(panic_cls, "daemon.c", 6440, NULL);
+    }
+    assert_int_equal(status, 1);
+    expect_log(fixture,
+               "{\"time\":\"TIME\",\"level\":\"error\",\"msg\":\"libmicrohttpd cannot go on\","
+               "\"file\":\"daemon.c\",\"line\":6440,\"error\":\"Cannot allocate memory\"}\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1118,6 +1154,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(
             server_stop_while_accepting_frees_all_and_closes_nothing_twice, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(panic_of_libmicrohttpd_is_logged_and_ends_the_process,
+                                        set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
