@@ -17,7 +17,7 @@ void lifecycle_block_signals(void);
  * connections after it, at most the shutdown timeout for requests in flight. The server is still to
  * be freed with server_stop(). Idle connections are closed when they had a quarter of a second to
  * send a request that was on its way. Returns 0 when that was done, also when the timeout ended it,
- * and 1 when a second signal did. */
+ * and 1 when a second signal did, or when the kernel does not let us wait for signals. */
 int lifecycle_run(struct server *server, const struct config *config, struct log *log);
 
 #endif

@@ -1,7 +1,7 @@
 #include "lifecycle.h"
 
+#include <errno.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
 #include <time.h>
@@ -58,7 +58,8 @@ static int64_t earlier(int64_t a, int64_t b)
 }
 
 /* Waits for a signal until `deadline`, and at least looks; sweeps the server when that is due, at
- * `*sweep` (both in milliseconds of CLOCK_MONOTONIC). Returns the signal's number, or 0. */
+ * `*sweep` (both in milliseconds of CLOCK_MONOTONIC). Returns the signal's number, 0, or a negative
+ * errno when the kernel does not let us wait. */
 static int wait_for_signal(struct server *server, int64_t deadline, int64_t *sweep)
 {
     const sigset_t set = stop_signals();
@@ -72,8 +73,10 @@ static int wait_for_signal(struct server *server, int64_t deadline, int64_t *swe
         };
         const int number = sigtimedwait(&set, NULL, &timeout);
 
-        if (number > 0) /* EINTR: stopped and continued */
+        if (number > 0)
             return number;
+        if (errno != EAGAIN && errno != EINTR) /* EINTR: stopped and continued */
+            return -errno;
         if (now >= *sweep) {
             server_sweep(server);
             *sweep = now + SWEEP_INTERVAL;
@@ -83,55 +86,67 @@ static int wait_for_signal(struct server *server, int64_t deadline, int64_t *swe
     }
 }
 
-/* Waits for the connections to end. Returns how many are left; `*interrupted` when a signal came.
- */
-static size_t wait_for_connections(struct server *server, int64_t timeout, int64_t drained,
-                                   int64_t *sweep, bool *interrupted)
+/* Waits for the connections to end; `*open` is how many are left. Returns as wait_for_signal(). */
+static int wait_for_connections(struct server *server, int64_t timeout, int64_t drained,
+                                int64_t *sweep, size_t *open)
 {
     const int64_t deadline = monotonic_milliseconds() + timeout;
     size_t last = 1;
+    int number = 0;
 
     for (;;) {
         const int64_t now = monotonic_milliseconds();
         /* Everybody has the grace from the begin of the drain, late-comers from their own. */
         const int64_t before = now - drained >= IDLE_GRACE ? now - IDLE_GRACE : INT64_MIN;
-        const size_t open = server_close_idle(server, before);
 
+        *open = server_close_idle(server, before);
         /* Twice: a thread may have accepted a connection and not said so yet. */
-        if ((open == 0 && last == 0) || now >= deadline)
-            return open;
-        last = open;
-        *interrupted = wait_for_signal(server, earlier(now + POLL_INTERVAL, deadline), sweep) > 0;
-        if (*interrupted)
-            return open;
+        if ((*open == 0 && last == 0) || now >= deadline)
+            return 0;
+        last = *open;
+        number = wait_for_signal(server, earlier(now + POLL_INTERVAL, deadline), sweep);
+        if (number != 0)
+            return number;
     }
+}
+
+/* Stops the server's work because of a signal; `*open` is how many connections are left. Returns as
+ * wait_for_signal(). */
+static int stop(struct server *server, const struct config *config, struct log *log, int number,
+                int64_t *sweep, size_t *open)
+{
+    const int64_t drained = monotonic_milliseconds();
+    int second = 0;
+
+    server_drain(server);
+    log_write(log, LOG_INFO, "draining",
+              (const struct log_field[]){
+                  {.name = "signal", .text = signal_name(number)},
+                  {.name = "drain_delay_ms", .number = config->drain_delay},
+                  {.name = "shutdown_timeout_ms", .number = config->shutdown_timeout}},
+              3);
+    second = wait_for_signal(server, drained + config->drain_delay, sweep);
+    if (second != 0)
+        return second;
+    server_stop_accepting(server);
+    return wait_for_connections(server, config->shutdown_timeout, drained, sweep, open);
 }
 
 int lifecycle_run(struct server *server, const struct config *config, struct log *log)
 {
     int64_t sweep = monotonic_milliseconds() + SWEEP_INTERVAL;
-    const char *name = signal_name(wait_for_signal(server, INT64_MAX, &sweep));
-    const int64_t drained = monotonic_milliseconds();
-    bool interrupted = false;
+    int number = wait_for_signal(server, INT64_MAX, &sweep);
     size_t open = 0;
 
-    server_drain(server);
-    log_write(log, LOG_INFO, "draining",
-              (const struct log_field[]){
-                  {.name = "signal", .text = name},
-                  {.name = "drain_delay_ms", .number = config->drain_delay},
-                  {.name = "shutdown_timeout_ms", .number = config->shutdown_timeout}},
-              3);
-    interrupted = wait_for_signal(server, drained + config->drain_delay, &sweep) > 0;
-    if (!interrupted) {
-        server_stop_accepting(server);
-        open =
-            wait_for_connections(server, config->shutdown_timeout, drained, &sweep, &interrupted);
-    }
-    if (interrupted)
+    if (number > 0)
+        number = stop(server, config, log, number, &sweep, &open);
+    if (number < 0)
+        log_write(log, LOG_ERROR, "cannot wait for signals",
+                  &(const struct log_field){.name = "error", .text = strerror(-number)}, 1);
+    else if (number > 0)
         log_write(log, LOG_WARN, "second signal, leaving at once", NULL, 0);
     else if (open > 0)
         log_write(log, LOG_WARN, "shutdown timeout, closing connections",
                   &(const struct log_field){.name = "connections", .number = (int64_t)open}, 1);
-    return interrupted ? 1 : 0;
+    return number == 0 ? 0 : 1;
 }

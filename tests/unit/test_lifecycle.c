@@ -32,6 +32,7 @@ static struct {
     int64_t connections_end;
     int64_t look_takes;     /* at the connections */
     unsigned interruptions; /* of waits that take time, as SIGSTOP and SIGCONT make them */
+    unsigned failing_wait;  /* 1: the first; 0: none */
 } script;
 
 static char
@@ -123,10 +124,15 @@ int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct times
 {
     static const struct timespec none;
     const int64_t end = now + timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000;
-    const int number = __real_sigtimedwait(set, info, &none);
+    int number = 0;
 
+    if (script.failing_wait > 0 && --script.failing_wait == 0) {
+        errno = EPERM;
+        return -1;
+    }
     looks = end == now && end == last_end ? looks + 1 : 0;
     last_end = end;
+    number = __real_sigtimedwait(set, info, &none);
     assert_true(looks < 4); /* else time stands still here */
     assert_int_in_range(timeout->tv_sec, 0, 1);
     assert_int_in_range(timeout->tv_nsec, 0, 999999999);
@@ -486,6 +492,33 @@ static void connections_that_end_with_the_time_are_not_logged(void **state)
                DRAINING("SIGTERM", 0, 8000));
 }
 
+#define CANNOT_WAIT                                                                                \
+    "{\"time\":\"TIME\",\"level\":\"error\",\"msg\":\"cannot wait for signals\","                  \
+    "\"error\":\"Operation not permitted\"}\n"
+
+/* A sandbox may forbid it: to ask again and again would help nobody. */
+static void wait_that_is_not_allowed_ends_the_service_and_is_said(void **state)
+{
+    static const struct {
+        const char *calls;
+        const char *lines;
+    } rows[] = {
+        {"", CANNOT_WAIT},
+        {"drain at 0\n", DRAINING("SIGTERM", 0, 8000) CANNOT_WAIT},
+        {"drain at 0\nstop accepting at 0\ncount at 0\n", DRAINING("SIGTERM", 0, 8000) CANNOT_WAIT},
+    };
+
+    (void)state;
+    for (unsigned i = 0; i < COUNT_OF(rows); i++) {
+        reset_clock();
+        begin(SIGTERM);
+        script.connections = 3;
+        script.connections_end = INT64_MAX;
+        script.failing_wait = i + 1;
+        expect_run(0, 8000, 1, rows[i].calls, rows[i].lines);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -522,6 +555,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(connections_that_stay_are_logged_when_time_is_up,
                                         save_signals, restore_signals),
         cmocka_unit_test_setup_teardown(connections_that_end_with_the_time_are_not_logged,
+                                        save_signals, restore_signals),
+        cmocka_unit_test_setup_teardown(wait_that_is_not_allowed_ends_the_service_and_is_said,
                                         save_signals, restore_signals),
     };
 
