@@ -341,9 +341,11 @@ static void print_process(const struct exposition *out, struct usage *usage)
 {
     const struct usage_figures figures = usage_read(usage);
 
-    print_head(out, "process_cpu_seconds", "counter", "User and system time.");
-    (void)fputs("process_cpu_seconds_total", out->stream);
-    print_seconds(out, (uint64_t)figures.cpu, 1000000000, 9);
+    if (figures.cpu >= 0) {
+        print_head(out, "process_cpu_seconds", "counter", "User and system time.");
+        (void)fputs("process_cpu_seconds_total", out->stream);
+        print_seconds(out, (uint64_t)figures.cpu, 1000000000, 9);
+    }
     print_gauge(out, "process_resident_memory_bytes", "Resident memory.", figures.resident);
     print_gauge(out, "process_virtual_memory_bytes", "Virtual memory.", figures.virtual);
     print_head(out, "process_start_time_seconds", "gauge", "When the process began, since 1970.");

@@ -84,8 +84,9 @@ static int64_t count_open(struct usage *usage)
 
 struct usage_figures usage_read(struct usage *usage)
 {
+    const int64_t cpu = clock_nanoseconds(CLOCK_PROCESS_CPUTIME_ID);
     struct usage_figures figures = {
-        .cpu = clock_nanoseconds(CLOCK_PROCESS_CPUTIME_ID),
+        .cpu = cpu > 0 ? cpu : -1,
         .resident = -1,
         .virtual = -1,
         .open = count_open(usage),

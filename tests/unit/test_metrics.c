@@ -432,14 +432,14 @@ static void what_was_counted_is_shown_in_both_formats(void **state)
     assert_int_equal(blocks, 0);
 }
 
-#define UNKNOWN_PROCESS(T) CPU(T, "0.000000000") STARTED("1795338000.007")
+#define UNKNOWN_PROCESS(T) STARTED("1795338000.007")
 
 static void figures_that_are_not_known_are_left_out(void **state)
 {
     struct metrics *metrics = create_metrics(1);
 
     (void)state;
-    figures.resident = figures.virtual = figures.open = figures.max_open = -1;
+    figures.cpu = figures.resident = figures.virtual = figures.open = figures.max_open = -1;
     expect_print(metrics, METRICS_TEXT,
                  EXPOSITION("_total", "_info", "gauge", NO_REQUESTS, "0", NO_DURATIONS,
                             NO_CONNECTIONS, NO_LINES, UNKNOWN_PROCESS));

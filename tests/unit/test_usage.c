@@ -293,6 +293,19 @@ static void memory_is_read_anew_each_time(void **state)
     usage_close(&usage);
 }
 
+static void time_of_the_cpu_that_the_kernel_does_not_say_is_unknown(void **state)
+{
+    struct usage usage;
+    struct usage_figures figures;
+
+    (void)state;
+    kernel.cpu = (struct timespec){0};
+    usage_open(&usage, self, 4096);
+    figures = usage_read(&usage);
+    assert_int_equal(figures.cpu, -1);
+    usage_close(&usage);
+}
+
 /* Before Linux 6.2 the folder has no size. */
 static void descriptors_are_counted_where_the_folder_has_no_size(void **state)
 {
@@ -499,6 +512,7 @@ int main(void)
         WITH_SELF(figures_of_an_empty_file_are_unknown),
         WITH_SELF(memory_may_be_large_and_the_line_long),
         WITH_SELF(memory_is_read_anew_each_time),
+        WITH_SELF(time_of_the_cpu_that_the_kernel_does_not_say_is_unknown),
         WITH_SELF(descriptors_are_counted_where_the_folder_has_no_size),
         WITH_SELF(descriptors_are_counted_anew_each_time),
         WITH_SELF(descriptors_are_counted_where_the_folder_cannot_be_asked),
