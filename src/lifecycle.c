@@ -78,7 +78,9 @@ static int wait_for_signal(struct server *server, int64_t deadline, int64_t *swe
         if (errno != EAGAIN && errno != EINTR) /* EINTR: stopped and continued */
             return -errno;
         if (now >= *sweep) {
-            server_sweep(server);
+            /* Who was stopped or asleep until now first reads what has come meanwhile. */
+            if (now < *sweep + SWEEP_INTERVAL)
+                server_sweep(server);
             *sweep = now + SWEEP_INTERVAL;
         }
         if (now >= deadline)

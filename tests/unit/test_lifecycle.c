@@ -33,6 +33,7 @@ static struct {
     int64_t look_takes;     /* at the connections */
     unsigned interruptions; /* of waits that take time, as SIGSTOP and SIGCONT make them */
     unsigned failing_wait;  /* 1: the first; 0: none */
+    int64_t standstill;     /* at the end of the first wait that ends, as while SIGSTOP lasts */
 } script;
 
 static char
@@ -153,7 +154,8 @@ int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct times
         return __real_sigtimedwait(set, info, &none);
     }
     assert_true(end < START + 3600000); /* nothing would end it */
-    now = end;
+    now = end + script.standstill;
+    script.standstill = 0;
     errno = EAGAIN;
     return -1;
 }
@@ -221,6 +223,7 @@ static void expect_run(uint32_t drain_delay, uint32_t shutdown_timeout, int resu
                        const char *calls, const char *lines)
 {
     const struct config config = {.drain_delay = drain_delay, .shutdown_timeout = shutdown_timeout};
+    const int64_t standstill = script.standstill;
     const int file = memfd_create("log", MFD_CLOEXEC);
     char text[2048] = "";
     struct log log;
@@ -234,7 +237,7 @@ static void expect_run(uint32_t drain_delay, uint32_t shutdown_timeout, int resu
     assert_string_equal(text, lines);
     assert_string_equal(trace, calls);
     note_time_without_sweep();
-    assert_true(longest_without_sweep <= SWEEP_INTERVAL + script.look_takes);
+    assert_true(longest_without_sweep <= SWEEP_INTERVAL + script.look_takes + 2 * standstill);
 }
 
 static void begin(int signal)
@@ -372,6 +375,26 @@ static void server_is_swept_also_when_looks_at_the_connections_take_long(void **
     expect_run(0, 4000, 0, "drain at 0\nstop accepting at 0\ncount at 0\nclose idle at 300\n",
                DRAINING("SIGTERM", 0, 4000) TIMED_OUT(3));
     expect_sweeps(times, COUNT_OF(times));
+}
+
+/* Else requests that came meanwhile would be overdue before anybody has read them. */
+static void sweep_after_a_standstill_is_left_out(void **state)
+{
+    static const struct {
+        int64_t standstill;
+        int64_t times[2];
+    } rows[] = {{999, {2000, 3000}}, {1000, {3000, 4000}}, {3600000 - 10000, {3592000, 3593000}}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        reset_clock();
+        lifecycle_block_signals();
+        script.standstill = rows[i].standstill;
+        script.signals[0].number = SIGTERM;
+        script.signals[0].comes = rows[i].times[1] + 1;
+        expect_run(0, 8000, 0, trace, DRAINING("SIGTERM", 0, 8000));
+        assert_int_equal(swept[0], rows[i].times[0] - (i == 0 ? 1 : 0));
+    }
 }
 
 static void drain_delay_is_kept(void **state)
@@ -539,6 +562,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(
             server_is_swept_also_when_looks_at_the_connections_take_long, save_signals,
             restore_signals),
+        cmocka_unit_test_setup_teardown(sweep_after_a_standstill_is_left_out, save_signals,
+                                        restore_signals),
         cmocka_unit_test_setup_teardown(drain_delay_is_kept, save_signals, restore_signals),
         cmocka_unit_test_setup_teardown(drain_delay_is_kept_through_interruptions, save_signals,
                                         restore_signals),
