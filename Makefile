@@ -48,6 +48,9 @@ PORT            ?= 5000
 AUDIT_OFFLINE   ?=
 NETWORK         ?= none
 
+# Of fault-test: 1 runs all cases.
+COMPLETE ?=
+
 # A folder for pictures of the page.
 SCREENSHOTS ?=
 
@@ -129,6 +132,8 @@ E2E         := $(patsubst tests/e2e/%.c,$(OUT)/tests/e2e/%,$(sort $(wildcard tes
 E2E_SCRIPTS := $(sort $(wildcard tests/e2e/test_*.sh))
 # In a static libc --wrap would reach the calls of the libc to itself: no unit tests there.
 TESTS       := $(if $(STATIC),,$(UNIT)) $(INTEGRATION) $(E2E)
+# Faults from within, for programs that take the libc as a library.
+FAULTS      := $(if $(STATIC),,$(OUT)/tests/faults/preload.so)
 BENCH       := $(patsubst bench/%.c,$(OUT)/bench/%,$(sort $(wildcard bench/*.c)))
 SUPPORT     := $(patsubst tests/support/%.c,$(OUT)/tests/support/%.o,$(sort $(wildcard tests/support/*.c)))
 
@@ -181,6 +186,11 @@ coverage-report: $(PROGRAM) tests
 	@find $(OUT) -name '*.gcda' -delete
 	@$(MAKE) --no-print-directory COVERAGE=1 test
 	@scripts/coverage.sh $(OUT)
+
+.PHONY: fault-test
+fault-test: $(PROGRAM) $(FAULTS) ## let each system call and each allocation fail in turn (COMPLETE=1: all cases; wants strace)
+	@PROGRAM="$(PROGRAM)" PRELOAD="$(FAULTS)" COMPLETE="$(COMPLETE)" tests/run.sh $(OUT)/tests/fault-log tests/faults/faults.py
+	@sed -n '/ cases in /,/^\[/{/^\[/!p}' $(OUT)/tests/fault-log/faults.py.log
 
 .PHONY: contract-test
 contract-test: $(PROGRAM) ## compare the program with src/openapi.json, both ways (fetches its tools; wants python3-venv)
@@ -493,6 +503,11 @@ $(OUT)/bench/%: bench/%.c $(OUT)/src/parse.o $(OUT)/flags
 	@echo "LD  $@"
 	@$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -MMD -MP -MF $@.d -o $@ $< $(OUT)/src/parse.o
 	$(if $(STATIC),@$(STRIP))
+
+$(OUT)/tests/faults/preload.so: tests/faults/preload.c $(OUT)/flags
+	@mkdir -p $(@D)
+	@echo "LD  $@"
+	@$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -fPIC -shared -pthread -o $@ $<
 
 TEST_INFO = @$(OUT)/name.args
 
