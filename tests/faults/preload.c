@@ -59,13 +59,16 @@ static bool fails_now(void)
     const unsigned long number = atomic_fetch_add(&allocations, 1) + 1;
     const unsigned long from = number_of("FAULT_ALLOCATION");
 
-    if (from == 0 || (number != from && (number < from || strchr(text, '+') == NULL)))
+    if (text == NULL || from == 0 ||
+        (number != from && (number < from || strchr(text, '+') == NULL)))
         return false;
     note("failed\n");
     errno = ENOMEM;
     return true;
 }
 
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the names of the libc are
+ * reserved */
 void *malloc(size_t size)
 {
     return fails_now() ? NULL : __libc_malloc(size);
@@ -139,3 +142,4 @@ time_t time(time_t *result)
         *result = now.tv_sec;
     return now.tv_sec;
 }
+/* NOLINTEND(readability-inconsistent-declaration-parameter-name) */
