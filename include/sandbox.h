@@ -45,7 +45,7 @@ int sandbox_enter_seccomp(void);
 
 enum sandbox_machine { SANDBOX_X86_64, SANDBOX_AARCH64 };
 
-enum { SANDBOX_PROGRAM_MAX = 256 };
+enum { SANDBOX_PROGRAM_MAX = 320 };
 
 /* Writes the BPF program that judges system calls on `machine` into `program`, and returns how many
  * instructions it has. `pid` is the process, the only one that may be sent signals. */

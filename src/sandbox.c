@@ -95,8 +95,7 @@ struct call {
 
 enum { NONE = 0xffff };
 
-/* What the service does after its start. The most frequent come first: kernels before 5.11 go
- * through the list each time. */
+/* What the service does after its start. */
 static const struct call ALLOWED[] = {
     /* requests */
     {{232, NONE}}, /* epoll_wait */
@@ -287,7 +286,13 @@ struct builder {
     struct sock_filter *program;
     size_t length;
     enum sandbox_machine machine;
+    uint32_t first; /* the numbers that are dealt with now: SPAN of them from this one on */
 };
+
+/* The program is a row of blocks, one for so many numbers each. The kernel tries all numbers when
+ * it is given a program, and kernels before 5.11 run it for each call: one long list would cost
+ * more than all the rest of the sandbox. */
+enum { SPAN = 32, NUMBERS = 448 };
 
 static void add(struct builder *builder, uint16_t code, uint32_t k, size_t if_true, size_t if_false)
 {
@@ -305,6 +310,13 @@ static void add_return(struct builder *builder, uint32_t answer)
     add(builder, BPF_RET | BPF_K, answer, 0, 0);
 }
 
+static bool is_due(const struct builder *builder, const struct call *call)
+{
+    const uint32_t number = call->number[builder->machine];
+
+    return number >= builder->first && number < builder->first + SPAN;
+}
+
 /* One answer to all calls of a list. */
 static void add_list(struct builder *builder, const struct call *calls, size_t count,
                      uint32_t answer)
@@ -312,9 +324,11 @@ static void add_list(struct builder *builder, const struct call *calls, size_t c
     const size_t first = builder->length;
 
     for (size_t i = 0; i < count; i++) {
-        if (calls[i].number[builder->machine] != NONE)
+        if (is_due(builder, &calls[i]))
             add(builder, BPF_JMP | BPF_JEQ | BPF_K, calls[i].number[builder->machine], 0, 0);
     }
+    if (builder->length == first)
+        return;
     /* To the answer, which stands behind the last; from the last, over it. */
     for (size_t i = first; i < builder->length; i++)
         builder->program[i].jt = (uint8_t)(builder->length - 1 - i);
@@ -326,6 +340,8 @@ static void add_list(struct builder *builder, const struct call *calls, size_t c
 static void add_checked(struct builder *builder, const struct call *call,
                         const struct condition *conditions, size_t count, uint32_t otherwise)
 {
+    if (!is_due(builder, call))
+        return;
     add(builder, BPF_JMP | BPF_JEQ | BPF_K, call->number[builder->machine], 0, 3 * count + 2);
     for (size_t i = 0; i < count; i++) {
         add_load(builder,
@@ -351,20 +367,34 @@ static void add_machine(struct builder *builder)
     add_return(builder, SECCOMP_RET_KILL_PROCESS);
 }
 
+/* What the lists say of the numbers that are due. */
+static void add_block(struct builder *builder, uint32_t pid)
+{
+    const struct condition own = {.argument = 0, .mask = ~0U, .value = pid};
+
+    add_list(builder, ALLOWED, sizeof ALLOWED / sizeof *ALLOWED, SECCOMP_RET_ALLOW);
+    for (size_t i = 0; i < sizeof CHECKED / sizeof *CHECKED; i++)
+        add_checked(builder, &CHECKED[i].call, CHECKED[i].conditions,
+                    CHECKED[i].conditions[1].mask == 0 ? 1 : 2, CHECKED[i].otherwise);
+    add_checked(builder, &TGKILL, &own, 1, SECCOMP_RET_KILL_PROCESS);
+    add_list(builder, NO_FILES, sizeof NO_FILES / sizeof *NO_FILES, SECCOMP_RET_ERRNO | EACCES);
+    add_list(builder, FATAL, sizeof FATAL / sizeof *FATAL, SECCOMP_RET_KILL_PROCESS);
+    add_return(builder, SECCOMP_RET_ERRNO | ENOSYS);
+}
+
 size_t sandbox_build(struct sock_filter program[SANDBOX_PROGRAM_MAX], enum sandbox_machine machine,
                      uint32_t pid)
 {
     struct builder builder = {.program = program, .machine = machine};
-    const struct condition own = {.argument = 0, .mask = ~0U, .value = pid};
 
     add_machine(&builder);
-    add_list(&builder, ALLOWED, sizeof ALLOWED / sizeof *ALLOWED, SECCOMP_RET_ALLOW);
-    for (size_t i = 0; i < sizeof CHECKED / sizeof *CHECKED; i++)
-        add_checked(&builder, &CHECKED[i].call, CHECKED[i].conditions,
-                    CHECKED[i].conditions[1].mask == 0 ? 1 : 2, CHECKED[i].otherwise);
-    add_checked(&builder, &TGKILL, &own, 1, SECCOMP_RET_KILL_PROCESS);
-    add_list(&builder, NO_FILES, sizeof NO_FILES / sizeof *NO_FILES, SECCOMP_RET_ERRNO | EACCES);
-    add_list(&builder, FATAL, sizeof FATAL / sizeof *FATAL, SECCOMP_RET_KILL_PROCESS);
+    for (; builder.first < NUMBERS; builder.first += SPAN) {
+        const size_t head = builder.length;
+
+        add(&builder, BPF_JMP | BPF_JGE | BPF_K, builder.first + SPAN, 0, 0);
+        add_block(&builder, pid);
+        program[head].jt = (uint8_t)(builder.length - head - 1);
+    }
     add_return(&builder, SECCOMP_RET_ERRNO | ENOSYS);
     return builder.length;
 }
