@@ -15,8 +15,9 @@ HARDENING := -fPIE -fstack-protector-strong -fstack-clash-protection $(control_f
 FORTIFY   := -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3
 SECTIONS  := -ffunction-sections -fdata-sections
 
-build_libraries = CC="$(CC)" AR="$(AR)" CFLAGS="$(OPTIMIZATION) $(SECTIONS) $(HARDENING) $(FORTIFY)" \
-    deps/build.sh $(DEPS)
+# INSTRUMENTATION is what a sanitizer adds; the libc's own checks would hide calls from it.
+build_libraries = CC="$(CC)" AR="$(AR)" \
+    CFLAGS="$(OPTIMIZATION) $(SECTIONS) $(HARDENING) $(or $(INSTRUMENTATION),$(FORTIFY))" deps/build.sh $(DEPS)
 
 .PHONY: libraries
 libraries:
