@@ -59,7 +59,7 @@ DRY_RUN ?=
 ASSETS  ?= $(BUILD_DIR)/assets
 
 # Variants, each in a folder of its own below build/:
-#   SANITIZE=address,undefined | thread   COVERAGE=1   VALGRIND=1 (runs the tests under it)
+#   SANITIZE=address,undefined | thread | fuzzer (for make fuzz)   COVERAGE=1   VALGRIND=1 (runs the tests under it)
 #   STATIC=1 (a static PIE, for musl-gcc)   WERROR=1 (warnings are errors; the default in CI)
 SANITIZE =
 COVERAGE =
@@ -73,6 +73,15 @@ ifeq ($(filter build build/%,$(BUILD_DIR)),)
 $(error BUILD_DIR: '$(BUILD_DIR)' is not build or a folder below it)
 endif
 
+# A fuzzer sees into the libraries too: they are built once more. The definitions turn libmicrohttpd's assertions on, and
+# have it tell the sanitizer which bytes of a connection's memory are in use.
+ifeq ($(SANITIZE),fuzzer)
+LIBRARIES       := $(BUILD_DIR)/deps/fuzzer
+INSTRUMENTATION := -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer \
+    -D_DEBUG -DMHD_ASAN_POISON_ACTIVE -DHAVE_SANITIZER_ASAN_INTERFACE_H -DHAVE___ASAN_REGION_IS_POISONED \
+    -DFUNC_PTRCOMPARE_CAST_WORKAROUND_WORKS
+endif
+
 include deps/deps.mk
 
 CFLAGS ?= $(OPTIMIZATION)
@@ -82,7 +91,7 @@ CFLAGS ?= $(OPTIMIZATION)
 .SUFFIXES:
 
 comma      := ,
-sanitizers := address$(comma)undefined thread
+sanitizers := address$(comma)undefined thread fuzzer
 ifneq ($(filter-out $(sanitizers),$(SANITIZE))$(word 2,$(SANITIZE)),)
 $(error SANITIZE: '$(SANITIZE)' is not one of $(sanitizers))
 endif
@@ -102,7 +111,8 @@ LINK_HARDENING := $(if $(STATIC),@$(DEPS)/static-pie,-pie) -Wl,-z,relro,-z,now,-
 WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes \
     -Wmissing-prototypes -Wold-style-definition -Wcast-qual -Wcast-align -Wformat=2 -Wundef -Wvla \
     -Wwrite-strings -Wnull-dereference -Wimplicit-fallthrough $(if $(WERROR),-Werror)
-VARIANT_FLAGS := $(if $(SANITIZE),-fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
+VARIANT_FLAGS := $(or $(INSTRUMENTATION),$(if $(SANITIZE),\
+    -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)) \
     $(if $(COVERAGE),-O0 --coverage) $(if $(SANITIZE)$(COVERAGE),-DINSTRUMENTED)
 
 ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE -Iinclude -isystem $(DEPS)/include $(KERNEL_HEADERS) -pthread \
@@ -128,10 +138,11 @@ EMBEDDED := $(addprefix $(OUT)/,licenses.gz.inc page.html.inc page.style.h badge
 
 UNIT        := $(patsubst tests/unit/%.c,$(OUT)/tests/unit/%,$(sort $(wildcard tests/unit/test_*.c)))
 INTEGRATION := $(patsubst tests/integration/%.c,$(OUT)/tests/integration/%,$(sort $(wildcard tests/integration/test_*.c)))
+FUZZ        := $(patsubst tests/fuzz/%.c,$(OUT)/tests/fuzz/%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 E2E         := $(patsubst tests/e2e/%.c,$(OUT)/tests/e2e/%,$(sort $(wildcard tests/e2e/test_*.c)))
 E2E_SCRIPTS := $(sort $(wildcard tests/e2e/test_*.sh))
 # In a static libc --wrap would reach the calls of the libc to itself: no unit tests there.
-TESTS       := $(if $(STATIC),,$(UNIT)) $(INTEGRATION) $(E2E)
+TESTS       := $(if $(STATIC),,$(UNIT)) $(INTEGRATION) $(FUZZ) $(E2E)
 # Faults from within, for programs that take the libc as a library.
 FAULTS      := $(if $(STATIC),,$(OUT)/tests/faults/preload.so)
 BENCH       := $(patsubst bench/%.c,$(OUT)/bench/%,$(sort $(wildcard bench/*.c)))
@@ -208,6 +219,15 @@ browser-test: ## look at the page and the badge with Chromium (SCREENSHOTS=docs 
 operability-test: $(PROGRAM) ## these three at once: contract-test, prometheus-test, browser-test
 	@PROGRAM="$(PROGRAM)" tests/run.sh $(OUT)/tests/operability-log tests/contract/contract.sh tests/e2e/prometheus.sh \
 	    tests/browser/page.sh
+
+.PHONY: fuzz
+fuzz: ## look for inputs that break parsers, log, server (SECONDS=60 in all, TARGET=one: docs/fuzzing.md; wants clang)
+	@$(fuzz_settings) tests/fuzz/fuzz.sh check
+	@$(MAKE) --no-print-directory CC="$(fuzz_compiler)" SANITIZE=fuzzer fuzz-run
+
+.PHONY: fuzz-run
+fuzz-run: $(FUZZ)
+	@$(fuzz_settings) tests/fuzz/fuzz.sh run $(OUT)/tests/fuzz $(BUILD_DIR)/fuzz
 
 .PHONY: soak
 soak: $(PROGRAM) $(OUT)/tests/soak/load ## run load, slow and rude clients, probes and scrapes at once, for SECONDS (60); then compare everything
@@ -423,6 +443,9 @@ shipped = $(if $(shell command -v musl-gcc),STATIC=1 CC=musl-gcc,$(info bench: m
     musl-tools): this is the default build, not the one that ships))
 bench_settings = ROUNDS="$(ROUNDS)" DURATION="$(DURATION)" CONNECTIONS="$(CONNECTIONS)" PEERS="$(PEERS)" THREADS="$(THREADS)"
 
+fuzz_compiler = $(if $(findstring clang,$(CC)),$(CC),clang)
+fuzz_settings = CC="$(fuzz_compiler)" FUZZ_SECONDS="$(or $(SECONDS),60)" TARGET="$(TARGET)"
+
 # Rewritten only when it changes, and what depends on it is made anew only then.
 keep = if cmp -s $@.new $@; then rm $@.new; else mv $@.new $@; fi
 
@@ -510,6 +533,7 @@ $(OUT)/tests/faults/preload.so: tests/faults/preload.c $(OUT)/flags
 	@$(CC) -std=c17 -D_GNU_SOURCE $(WARNINGS) $(CFLAGS) -fPIC -shared -pthread -o $@ $<
 
 TEST_INFO = @$(OUT)/name.args
+wraps = $$(sed -nE 's,^/\* wraps: (.*) \*/$$,\1,p' $1 | tr ' ' '\n' | sed '/./s/^/-Wl,--wrap=/')
 
 # Each test program: its file, what they share, and the modules, with the functions that the file
 # says it wraps ("wraps: malloc calloc").
@@ -524,9 +548,16 @@ $(INFORMED): $(OUT)/build-info.args
 
 $(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT) $(MODULES)
 	@echo "LD  $@"
-	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) $$(sed -nE 's,^/\* wraps: (.*) \*/$$,\1,p' tests/$*.c | tr ' ' '\n' | sed '/./s/^/-Wl,--wrap=/') \
+	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) $(call wraps,tests/$*.c) \
 	    -o $@ $< $(SUPPORT) $(MODULES) $(DEPS)/lib/libmicrohttpd.a $(DEPS)/lib/libcjson.a $(DEPS)/lib/libcmocka.a
+
+# A fuzz target alone is a test that runs its seeds; for make fuzz libFuzzer has the main().
+FUZZ_PARTS := $(addprefix $(OUT)/tests/fuzz/,answers.o common.o $(if $(INSTRUMENTATION),,replay.o))
+$(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_PARTS) $(MODULES)
+	@echo "LD  $@"
+	@$(CC) $(ALL_LDFLAGS) $(if $(INSTRUMENTATION),-fsanitize=fuzzer) $(WRAP_REPLY) $(call wraps,tests/fuzz/fuzz_$*.c) \
+	    -o $@ $< $(FUZZ_PARTS) $(MODULES) $(DEPS)/lib/libmicrohttpd.a $(DEPS)/lib/libcjson.a
 
 .SECONDARY:
 
--include $(OBJECTS:.o=.d) $(SUPPORT:.o=.d) $(TESTS:=.d) $(OUT)/tests/soak/load.d $(BENCH:=.d)
+-include $(OBJECTS:.o=.d) $(SUPPORT:.o=.d) $(FUZZ_PARTS:.o=.d) $(TESTS:=.d) $(OUT)/tests/soak/load.d $(BENCH:=.d)
