@@ -23,7 +23,7 @@ struct document {
 
 #define FIELD_END "\r\n"
 
-enum { DOCUMENTS = 24 };
+enum { DOCUMENTS = 26 };
 
 static struct document documents[DOCUMENTS] = {
     {"200 OK", "text/plain; version=0.0.4; charset=utf-8", NULL, NULL, NULL, false},
@@ -34,10 +34,12 @@ static struct document documents[DOCUMENTS] = {
     {"204 No Content", NULL, ALLOW_READ, NULL, "", false},
     {"405 Method Not Allowed", TYPE_PROBLEM, ALLOW_READ, NULL, DOCUMENT_NOT_ALLOWED, false},
     {"501 Not Implemented", TYPE_PROBLEM, NULL, NULL, DOCUMENT_NOT_IMPLEMENTED, false},
+    {"400 Bad Request", TYPE_PROBLEM, NULL, NULL, DOCUMENT_BAD_METHOD, true},
     {"400 Bad Request", TYPE_PROBLEM, NULL, NULL, DOCUMENT_BAD_TARGET, true},
     {"400 Bad Request", TYPE_PROBLEM, NULL, NULL, DOCUMENT_BAD_HOST, true},
     {"400 Bad Request", TYPE_PROBLEM, NULL, NULL, DOCUMENT_BAD_FIELD, true},
     {"413 Content Too Large", TYPE_PROBLEM, NULL, NULL, DOCUMENT_BODY, true},
+    {"417 Expectation Failed", TYPE_PROBLEM, NULL, NULL, DOCUMENT_EXPECTATION, true},
     {"400 Bad Request", TYPE_PROBLEM, NULL, NULL, DOCUMENT_REFUSED, true},
     {"413 Content Too Large", TYPE_PROBLEM, NULL, NULL, DOCUMENT_REFUSED, true},
     {"414 URI Too Long", TYPE_PROBLEM, NULL, NULL, DOCUMENT_REFUSED, true},
@@ -236,7 +238,6 @@ void answers_read(const struct bytes *bytes, struct answers *answers)
 
     answers->count = 0;
     answers->is_closing = false;
-    answers->is_cut_off = false;
     while (reader.at < reader.end) {
         expect(!answers->is_closing, "nothing after an answer that ends the connection");
         expect(answers->count < ANSWERS_MAX, "answers that are not more than the room");
@@ -270,15 +271,12 @@ static size_t clean_length(const char *bytes, size_t length)
 
 void answers_compare_with_request(const struct answers *answers, const char *bytes, size_t length)
 {
-    size_t clean = clean_length(bytes, length);
+    const size_t clean = clean_length(bytes, length);
     size_t served = 0;
     size_t heads = 0;
     size_t kept = 0;
 
     for (size_t i = 0; i < answers->count; i++) {
-        /* An unknown method may have any byte, and the connection goes on. */
-        if (answers->items[i].status == 501)
-            clean = length;
         served += answers->items[i].document->closes ? 0 : 1;
         heads += answers->items[i].is_head ? 1 : 0;
         kept += answers->items[i].is_kept ? 1 : 0;

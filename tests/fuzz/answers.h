@@ -27,7 +27,6 @@ struct answer {
 struct answers {
     size_t count;
     bool is_closing; /* the last one says "Connection: close" */
-    bool is_cut_off; /* the server has ended the connection without saying so */
     struct answer items[ANSWERS_MAX];
 };
 

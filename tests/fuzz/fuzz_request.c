@@ -68,8 +68,9 @@ static void judge_target(const char *text)
     if (target.form == TARGET_PATH)
         judge_path(text, &target);
     if (target.form == TARGET_AUTHORITY)
-        expect(strchr(text, ':') != NULL && request_host_is_valid(text, strlen(text)),
-               "an authority is a host with a colon");
+        expect(strchr(text, ':') != NULL && isdigit((unsigned char)text[strlen(text) - 1]) &&
+                   request_host_is_valid(text, strlen(text)),
+               "an authority is a host with a port");
     if (text[0] == '/') {
         judge_absolute(text, &target, "http://a");
         judge_absolute(text, &target, "HTTPS://[::1]:65535");
@@ -120,46 +121,66 @@ static void judge_field(const char *name, const char *value, size_t length)
            "a field of RFC 9110, section 5");
 }
 
+/* What a value and a second field say. */
 static bool prefers(const char *value, size_t length, const char *more)
 {
-    char *list = malloc(length + strlen(more));
+    struct request_weights weights = {0};
+
+    request_read_accept(&weights, value, length);
+    request_read_accept(&weights, more, strlen(more));
+    return request_prefers_openmetrics(&weights);
+}
+
+/* What both say as one list. */
+static bool prefers_joined(const char *value, size_t length, const char *more)
+{
+    char *list = malloc(length + strlen(more) + 1);
     bool result = false;
 
     expect(list != NULL, "memory");
     memcpy(list, value, length);
-    memcpy(list + length, more, strlen(more));
-    result = request_prefers_openmetrics(list, length + strlen(more));
+    list[length] = ',';
+    memcpy(list + length + 1, more, strlen(more));
+    result = prefers(list, length + strlen(more) + 1, "");
     free(list);
     return result;
 }
 
-/* Who does not name OpenMetrics does not get it; who names it at the end with all the weight there
- * is does; another type, an empty element and a type with no weight change nothing. */
+/* Who does not name OpenMetrics does not get it; who names it with all the weight there is does;
+ * another type, an empty element and a type with no weight change nothing. Two fields are one list.
+ */
 static void judge_accept(const char *value, size_t length)
 {
-    const bool result = request_prefers_openmetrics(value, length);
+    static const char *const neutral[] = {"text/html", " ,", "text/plain;q=0", ""};
+    static const char most[] = "Application/OpenMetrics-Text;version=1.0.0;q=1";
+    const bool result = prefers(value, length, "");
     char *text = fuzz_text(value, length);
 
     if (strlen(text) == length && strcasestr(text, "application/openmetrics-text") == NULL)
         expect(!result, "only who names it gets it");
     free(text);
-    expect(prefers(value, length, ",Application/OpenMetrics-Text;version=1.0.0;q=1"),
-           "who wants it most gets it");
-    expect(prefers(value, length, ",text/html") == result, "another type changes nothing");
-    expect(prefers(value, length, ", ,") == result, "an empty element changes nothing");
-    expect(prefers(value, length, ",text/plain;q=0") == result, "no weight changes nothing");
+    expect(prefers(value, length, most), "who wants it most gets it");
+    expect(prefers_joined(value, length, most), "who wants it most gets it");
+    for (size_t i = 0; i < sizeof neutral / sizeof *neutral; i++) {
+        expect(prefers(value, length, neutral[i]) == result, "another type changes nothing");
+        expect(prefers_joined(value, length, neutral[i]) == result, "two fields are one list");
+    }
 }
 
-/* A method is known when it is one of those of RFC 9110 and 5789, in capitals. */
-static void judge_method(const char *token)
+/* A method is known when it is one of those of RFC 9110 and 5789, in capitals, and malformed when
+ * it is no token. */
+static void judge_method(const char *text)
 {
-    static struct fuzz_pattern known = {
-        .expression = "^(GET|HEAD|OPTIONS|CONNECT|POST|PUT|PATCH|DELETE|TRACE)$"};
+    static struct fuzz_pattern served = {.expression = "^(GET|HEAD|OPTIONS|CONNECT)$"};
     static struct fuzz_pattern unserved = {.expression = "^(POST|PUT|PATCH|DELETE|TRACE)$"};
-    const enum method method = request_parse_method(token);
+    static struct fuzz_pattern token = {.expression = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"};
+    const enum method method = request_parse_method(text);
 
-    expect((method != METHOD_UNKNOWN) == fuzz_matches(&known, token), "a known method");
-    expect((method == METHOD_UNSERVED) == fuzz_matches(&unserved, token), "a method not served");
+    expect((method == METHOD_UNSERVED) == fuzz_matches(&unserved, text), "a method not served");
+    expect((method == METHOD_MALFORMED) != fuzz_matches(&token, text), "a token");
+    expect((method != METHOD_UNSERVED && method != METHOD_MALFORMED && method != METHOD_UNKNOWN) ==
+               fuzz_matches(&served, text),
+           "a known method");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
