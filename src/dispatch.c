@@ -275,8 +275,8 @@ static bool is_wanted(const struct dispatch *dispatch, const struct request *req
 /* True when the head of the request, which is complete, has left little room for an answer's. */
 static bool is_short_of_room(const struct connection *record, struct MHD_Connection *connection)
 {
-    const enum MHD_ValueKind kinds = (enum MHD_ValueKind)(MHD_HEADER_KIND | MHD_GET_ARGUMENT_KIND);
-    const int values = MHD_get_connection_values_n(connection, kinds, NULL, NULL);
+    const int values = MHD_get_connection_values_n(connection, MHD_HEADER_KIND, NULL, NULL) +
+                       MHD_get_connection_values_n(connection, MHD_GET_ARGUMENT_KIND, NULL, NULL);
 
     return record->head + (size_t)values * VALUE_MEMORY >= SHORT_OF_ROOM;
 }

@@ -17,10 +17,10 @@ struct row {
     const char *outcome;
 };
 
-#define ROW(paragraph, name, request, outcome)                                                     \
-    {                                                                                              \
-        paragraph, name, request, sizeof(request) - 1, outcome                                     \
-    }
+/* clang-format off */
+
+#define ROW(paragraph, name, request, outcome) \
+    {paragraph, name, request, sizeof(request) - 1, outcome}
 
 #define GET "GET /version HTTP/1.1\r\n"
 #define GET_1_0 "GET /version HTTP/1.0\r\n"
@@ -32,8 +32,6 @@ struct row {
 #define WITH_HOST(value) GET "Host:" value "\r\n" END
 #define FIELD(field) GET HOST field "\r\n" END
 #define GOOD "GET /healthz HTTP/1.1\r\n" HOST END
-
-/* clang-format off */
 
 static const struct row REQUEST_LINES[] = {
     ROW("9112 3", "plain", GET HOST END, "200 keep"),

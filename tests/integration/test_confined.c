@@ -31,7 +31,7 @@
 
 enum { NOT_ENTERED = 200, KILLED = 128 + SIGSYS, ABORTED = 128 + SIGABRT };
 
-enum part { LANDLOCK = 1, SECCOMP = 2, BOTH = 3 };
+enum part { NOTHING = 0, LANDLOCK = 1, SECCOMP = 2, BOTH = 3 };
 
 /* What the attempts use; made before the sandbox is entered, the sockets by each process. */
 static struct {
@@ -67,7 +67,8 @@ static long pointer(const void *at)
 
 static int try_execve(void)
 {
-    static char *const arguments[] = {(char *)(uintptr_t) "true", NULL};
+    static char name[] = "true";
+    static char *const arguments[] = {name, NULL};
 
     return result_of(execve("/bin/true", arguments, arguments + 1));
 }
@@ -164,7 +165,7 @@ static int try_tgkill(void)
 
 static int try_tgkill_self(void)
 {
-    return call(SYS_tgkill, getpid(), (long)syscall(SYS_gettid), 0, 0, 0);
+    return call(SYS_tgkill, getpid(), syscall(SYS_gettid), 0, 0, 0);
 }
 
 static int try_ptrace(void)
@@ -416,7 +417,7 @@ static void attempts_succeed_outside(void **state)
     };
 
     (void)state;
-    expect_rows(0, rows, COUNT_OF(rows));
+    expect_rows(NOTHING, rows, COUNT_OF(rows));
 }
 
 static void what_only_an_intruder_wants_kills(void **state)
@@ -520,7 +521,7 @@ static void calls_of_other_architectures_kill(void **state)
     (void)state;
     need(SECCOMP);
     expect_rows(SECCOMP, rows, COUNT_OF(rows));
-    if (outcome_of(0, try_i386) == 0)
+    if (outcome_of(NOTHING, try_i386) == 0)
         assert_int_equal(outcome_of(SECCOMP, try_i386), KILLED);
 }
 #endif
@@ -553,7 +554,9 @@ static int try_poll(void)
     struct pollfd ready = {.fd = wait_ends[0], .events = POLLIN};
     const int result = poll(&ready, 1, PATIENCE);
 
-    return result == 1 ? 0 : result == 0 ? ETIMEDOUT : errno;
+    if (result == 0)
+        return ETIMEDOUT;
+    return result == 1 ? 0 : errno;
 }
 
 /* The state of a process: 'S' when it sleeps. */

@@ -30,14 +30,10 @@
 enum { CONNECTIONS_MAX = 1024, DEPTH = 5, BUFFER = 16 * 1024, WHEEL = 1000, DATE_SIZE = 29 };
 
 #define ASK(line) line " HTTP/1.1\r\nHost: soak\r\nUser-Agent: soak\r\n\r\n"
-#define PROBLEM(status, body)                                                                      \
-    {                                                                                              \
-        status, TYPE_PROBLEM, NULL, body, false, false                                             \
-    }
-#define REFUSED(status, body)                                                                      \
-    {                                                                                              \
-        status, TYPE_PROBLEM, NULL, body, true, false                                              \
-    }
+/* clang-format off */
+#define PROBLEM(status, body) {status, TYPE_PROBLEM, NULL, body, false, false}
+#define REFUSED(status, body) {status, TYPE_PROBLEM, NULL, body, true, false}
+/* clang-format on */
 
 /* What is asked, and what must be answered. A body of NULL with a type is that of DOCUMENT. The
  * label is how the metrics name it: path, method, code. */

@@ -340,25 +340,15 @@ struct call {
 };
 
 /* On both; on x86-64 only; and those that are too new for some headers: one number everywhere. */
-#define BOTH(name, x86, arm)                                                                       \
-    {                                                                                              \
-#name, {x86, arm }, SYS_##name                                                             \
-    }
+/* clang-format off */
+#define BOTH(name, x86, arm) {#name, {x86, arm}, SYS_##name}
 #ifdef __x86_64__
-#define X86(name, x86)                                                                             \
-    {                                                                                              \
-#name, {x86, -1 }, SYS_##name                                                              \
-    }
+#define X86(name, x86) {#name, {x86, -1}, SYS_##name}
 #else
-#define X86(name, x86)                                                                             \
-    {                                                                                              \
-#name, {x86, -1 }, -1                                                                      \
-    }
+#define X86(name, x86) {#name, {x86, -1}, -1}
 #endif
-#define NEW(name, number)                                                                          \
-    {                                                                                              \
-#name, {number, number }, number                                                           \
-    }
+#define NEW(name, number) {#name, {number, number}, number}
+/* clang-format on */
 
 static const struct call ALLOWED[] = {
     BOTH(read, 0, 63),
