@@ -94,12 +94,12 @@ static int wait_for_connections(struct server *server, int64_t timeout, int64_t 
 {
     const int64_t deadline = monotonic_milliseconds() + timeout;
     size_t last = 1;
-    int number = 0;
 
     for (;;) {
         const int64_t now = monotonic_milliseconds();
         /* Everybody has the grace from the begin of the drain, late-comers from their own. */
         const int64_t before = now - drained >= IDLE_GRACE ? now - IDLE_GRACE : INT64_MIN;
+        int number = 0;
 
         *open = server_close_idle(server, before);
         /* Twice: a thread may have accepted a connection and not said so yet. */

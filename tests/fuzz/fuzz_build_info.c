@@ -40,7 +40,7 @@ static uint32_t read_character(const unsigned char **at)
 {
     static const uint32_t least[] = {0, 0x80, 0x800, 0x10000};
     const unsigned char first = **at;
-    const int more = first < 0x80 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
+    const int more = (first >= 0xc0) + (first >= 0xe0) + (first >= 0xf0);
     uint32_t character = more == 0 ? first : first & (0x3fU >> more);
 
     if ((first >= 0x80 && first < 0xc0) || first >= 0xf8)

@@ -52,7 +52,7 @@ int main(int argc, char *argv[])
         (void)fprintf(stderr, "[       OK ] %s\n", seeds[i]->d_name);
         free(seeds[i]);
     }
-    free(seeds);
+    free((void *)seeds);
     (void)fprintf(stderr, "[  PASSED  ] %d test(s).\n", count);
     return 0;
 }

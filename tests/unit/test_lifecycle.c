@@ -127,10 +127,12 @@ int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct times
     const int64_t end = now + timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000;
     int number = 0;
 
-    if (script.failing_wait > 0 && --script.failing_wait == 0) {
+    if (script.failing_wait == 1) {
         errno = EPERM;
         return -1;
     }
+    if (script.failing_wait > 1)
+        script.failing_wait--;
     looks = end == now && end == last_end ? looks + 1 : 0;
     last_end = end;
     number = __real_sigtimedwait(set, info, &none);
