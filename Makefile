@@ -121,6 +121,9 @@ ALL_LDFLAGS = -pthread $(LINK_HARDENING) -Wl,--gc-sections $(CFLAGS) $(VARIANT_F
 # The answers that libmicrohttpd makes by itself: see src/reply.c.
 WRAP_REPLY  := -Wl,--wrap=MHD_create_response_from_buffer_static
 
+# What links with the libraries: libmicrohttpd accepts connections with server_accept(), see include/server.h.
+LIBRARIES   := $(OUT)/libmicrohttpd.a $(DEPS)/lib/libcjson.a
+
 # cJSON needs sscanf only to print fractions, of which there are none: in a static program that saves 10 kB.
 NO_SCANNER  := $(if $(STATIC),-Wl$(comma)--defsym=sscanf=abort)
 
@@ -481,6 +484,9 @@ $(OUT)/src/build_info.o: $(OUT)/build-info.args
 # What each request goes through is worth the bytes, where all else is compiled for size.
 $(OUT)/src/request.o $(OUT)/src/dispatch.o: private CFLAGS := $(subst -Os,-O2,$(CFLAGS))
 
+$(OUT)/libmicrohttpd.a: $(OUT)/libraries
+	@$(OBJCOPY) --redefine-sym accept4=server_accept $(DEPS)/lib/libmicrohttpd.a $@
+
 # The licences go into the program: an image of one file has no other place for them.
 $(OUT)/licenses.txt: scripts/licenses.sh LICENSE $(OUT)/libraries $(OUT)/build-info.args
 	@CC="$(CC)" scripts/licenses.sh $(DEPS) $(if $(STATIC),static) > $@.new
@@ -515,9 +521,9 @@ $(OUT)/src/openapi.o: $(OUT)/openapi.json.inc
 
 # The static one is what ships: stripped, with its debug information beside it. No link to that: its checksum
 # would bring the folder of the build into the program.
-$(PROGRAM): $(OBJECTS)
+$(PROGRAM): $(OBJECTS) $(OUT)/libmicrohttpd.a
 	@echo "LD  $@"
-	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) $(NO_SCANNER) -o $@ $(OBJECTS) $(DEPS)/lib/libmicrohttpd.a $(DEPS)/lib/libcjson.a
+	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) $(NO_SCANNER) -o $@ $(OBJECTS) $(LIBRARIES)
 	$(if $(STATIC),@$(STRIP))
 
 # Compiled as the program is, to be compared with it.
@@ -546,17 +552,17 @@ INFORMED := $(patsubst %,$(OUT)/tests/%.o,unit/test_build_info unit/test_main e2
 $(INFORMED): TEST_INFO = @$(OUT)/build-info.args
 $(INFORMED): $(OUT)/build-info.args
 
-$(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT) $(MODULES)
+$(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT) $(MODULES) $(OUT)/libmicrohttpd.a
 	@echo "LD  $@"
 	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) $(call wraps,tests/$*.c) \
-	    -o $@ $< $(SUPPORT) $(MODULES) $(DEPS)/lib/libmicrohttpd.a $(DEPS)/lib/libcjson.a $(DEPS)/lib/libcmocka.a
+	    -o $@ $< $(SUPPORT) $(MODULES) $(LIBRARIES) $(DEPS)/lib/libcmocka.a
 
 # A fuzz target alone is a test that runs its seeds; for make fuzz libFuzzer has the main().
 FUZZ_PARTS := $(addprefix $(OUT)/tests/fuzz/,answers.o common.o $(if $(INSTRUMENTATION),,replay.o))
-$(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_PARTS) $(MODULES)
+$(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_PARTS) $(MODULES) $(OUT)/libmicrohttpd.a
 	@echo "LD  $@"
 	@$(CC) $(ALL_LDFLAGS) $(if $(INSTRUMENTATION),-fsanitize=fuzzer) $(WRAP_REPLY) $(call wraps,tests/fuzz/fuzz_$*.c) \
-	    -o $@ $< $(FUZZ_PARTS) $(MODULES) $(DEPS)/lib/libmicrohttpd.a $(DEPS)/lib/libcjson.a
+	    -o $@ $< $(FUZZ_PARTS) $(MODULES) $(LIBRARIES)
 
 .SECONDARY:
 

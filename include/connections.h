@@ -1,4 +1,6 @@
-/* The open connections: a record each, in a list. Knows no MHD. */
+/* The open connections: a record each, in a list. Knows no MHD.
+ * A connection that is shut down while its client has not read an answer ends with a reset, which
+ * throws that answer away: else the kernel would keep it for minutes. */
 #ifndef VERSIOND_CONNECTIONS_H
 #define VERSIOND_CONNECTIONS_H
 
@@ -20,7 +22,7 @@ struct connection {
     struct connection *next;
     struct connection_peer *peer;    /* NULL when connections by address are not limited */
     int64_t accepted;                /* when, in milliseconds of CLOCK_MONOTONIC */
-    bool is_shut_down;               /* being refused or overdue */
+    bool is_shut_down;               /* refused, overdue or in the way of others */
     int socket;                      /* open as long as the record is in the list */
     bool is_refused;                 /* its address has enough connections: not to be served */
     atomic_int_fast64_t done;        /* when the last request was completed, or `accepted` */
@@ -41,9 +43,11 @@ struct connection {
 struct connections {
     pthread_mutex_t lock;
     struct connection *first;
+    struct connection *last;
     void *peers;         /* a tree of struct connection_peer */
     size_t max_per_peer; /* 0: no limit */
     size_t open;         /* in the list */
+    size_t closing;      /* of these, shut down; their threads take them off the list */
     uint64_t opened;     /* ever */
 };
 
@@ -80,5 +84,15 @@ size_t connections_shutdown_idle(struct connections *connections, int64_t accept
  * (milliseconds of CLOCK_MONOTONIC), whatever they are at. Their threads then close them. Returns
  * how many that were; each is counted once. */
 size_t connections_shutdown_overdue(struct connections *connections, int64_t before);
+
+/* Makes room: when more than `limit` connections are open, those that are shut down not among them,
+ * shuts down one that has completed no request for long. It looks at 16 at most, so it is not
+ * always the very one that has waited longest. Spared are those that were opened or completed a
+ * request in the last 10 milliseconds, and those that wait for their thread: it is to read or to
+ * answer. Returns true when one was shut down; false when none had to be, or may be just now. */
+bool connections_evict(struct connections *connections, size_t limit);
+
+/* How many are open, those that are shut down not among them. */
+size_t connections_count(struct connections *connections);
 
 #endif

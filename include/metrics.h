@@ -51,10 +51,14 @@ void metrics_count_request(struct metrics_thread *thread, const struct route *ro
 
 /* Count what happens rarely, in any thread: requests that got no answer as there was no memory for
  * it; connections that were refused, because their address has as many as it may have or there is
- * no memory; and those closed because no request was completed in time. */
+ * no memory; those closed because no request was completed in time, and those closed to make room
+ * for others; and times that a connection could not be accepted, as descriptors or memory were
+ * short. */
 void metrics_count_failed(struct metrics *metrics);
 void metrics_count_refused(struct metrics *metrics);
 void metrics_count_overdue(struct metrics *metrics, uint64_t connections);
+void metrics_count_evicted(struct metrics *metrics);
+void metrics_count_accept_failure(struct metrics *metrics);
 
 /* Writes all of it. Returns NULL when there is no memory. The caller owns the text and frees it
  * with free(). Other threads may count meanwhile: what they have counted may or may not be in it.

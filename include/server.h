@@ -4,11 +4,16 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/socket.h>
 
 #include "config.h"
 #include "handlers.h"
 #include "log.h"
 #include "metrics.h"
+
+/* How many connections each thread may have beyond its part of those that the settings allow, until
+ * others are closed in their place. Each is a descriptor. */
+enum { SERVER_SPARE_CONNECTIONS = 4 };
 
 struct server;
 
@@ -28,9 +33,10 @@ struct server_parts {
  * code 1. */
 struct server *server_start(const struct server_parts *parts);
 
-/* Closes the connections that have completed no request for as long as the setting says. To be
- * called once a second as long as the server runs. */
-void server_sweep(struct server *server);
+/* Closes the connections that have completed no request for as long as the setting says, at most a
+ * second later, and those that are too many. To be called as long as the server runs; returns in
+ * how many milliseconds again, 1 to 1000. */
+int64_t server_sweep(struct server *server);
 
 /* From now on the server is not ready, and every answer ends its connection, but for requests that
  * are followed by another one that has arrived. */
@@ -45,6 +51,13 @@ void server_stop_accepting(struct server *server);
  * (milliseconds of CLOCK_MONOTONIC) and are idle. Returns how many are left: open, or known to wait
  * for room. */
 size_t server_close_idle(struct server *server, int64_t accepted);
+
+/* What libmicrohttpd's threads call instead of accept4() (see the Makefile), of which it has
+ * arguments and results. When descriptors or memory are short it counts that, has one old
+ * connection closed if there is one, and waits a millisecond; then errno is EAGAIN. From other
+ * errors libmicrohttpd would ask again at once, without end, or no more. To be called only while a
+ * server runs. */
+int server_accept(int listener, struct sockaddr *address, socklen_t *size, int flags);
 
 /* Ends all connections, whatever they are at, and the threads, and frees the server. */
 void server_stop(struct server *server);

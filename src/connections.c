@@ -10,6 +10,12 @@
 #include "address.h"
 #include "clock.h"
 
+/* Records that connections_evict() looks at, so that what it costs does not grow with the list. */
+enum { LOOKS_MAX = 16 };
+
+/* Milliseconds in which a client that is there sends its next request. */
+enum { SPARED = 10 };
+
 /* How many connections an address has. */
 struct connection_peer {
     struct address_key key; /* first: a key alone is compared with it */
@@ -59,11 +65,25 @@ static void leave_peer(struct connections *connections, struct connection_peer *
 
 static void link_first(struct connections *connections, struct connection *connection)
 {
+    connection->previous = NULL;
     connection->next = connections->first;
     if (connections->first != NULL)
         connections->first->previous = connection;
+    else
+        connections->last = connection;
     connections->first = connection;
-    connections->open++;
+}
+
+static void take_off(struct connections *connections, const struct connection *connection)
+{
+    if (connection->previous != NULL)
+        connection->previous->next = connection->next;
+    else
+        connections->first = connection->next;
+    if (connection->next != NULL)
+        connection->next->previous = connection->previous;
+    else
+        connections->last = connection->previous;
 }
 
 /* Counts a connection for its address. Returns false when that has as many as it may have, or there
@@ -83,9 +103,24 @@ static bool join_peer(struct connections *connections, struct connection *connec
     return true;
 }
 
-static void shut_down(struct connection *connection)
+/* True when the kernel has bytes for the client that it has not taken. */
+static bool has_unread_answer(int socket)
 {
+    struct tcp_info info = {0};
+    socklen_t size = sizeof info;
+
+    return getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+           info.tcpi_unacked + info.tcpi_notsent_bytes > 0;
+}
+
+static void shut_down(struct connections *connections, struct connection *connection)
+{
+    static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+
     connection->is_shut_down = true;
+    connections->closing++;
+    if (has_unread_answer(connection->socket))
+        (void)setsockopt(connection->socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
     (void)shutdown(connection->socket, SHUT_RDWR);
 }
 
@@ -103,9 +138,10 @@ struct connection *connections_add(struct connections *connections, int socket,
         connection->accepted = monotonic_milliseconds();
         atomic_init(&connection->done, connection->accepted);
         link_first(connections, connection);
+        connections->open++;
         connection->is_refused = !join_peer(connections, connection, address);
         if (connection->is_refused)
-            shut_down(connection);
+            shut_down(connections, connection);
     }
     pthread_mutex_unlock(&connections->lock);
     return connection;
@@ -116,13 +152,10 @@ void connections_remove(struct connections *connections, struct connection *conn
     if (connection == NULL)
         return;
     pthread_mutex_lock(&connections->lock);
-    if (connection->previous != NULL)
-        connection->previous->next = connection->next;
-    else
-        connections->first = connection->next;
-    if (connection->next != NULL)
-        connection->next->previous = connection->previous;
+    take_off(connections, connection);
     connections->open--;
+    if (connection->is_shut_down)
+        connections->closing--;
     leave_peer(connections, connection->peer);
     pthread_mutex_unlock(&connections->lock);
     free(connection);
@@ -177,9 +210,67 @@ size_t connections_shutdown_overdue(struct connections *connections, int64_t bef
     for (struct connection *at = connections->first; at != NULL; at = at->next) {
         if (at->is_shut_down || atomic_load(&at->done) > before)
             continue;
-        shut_down(at);
+        shut_down(connections, at);
         count++;
     }
+    pthread_mutex_unlock(&connections->lock);
+    return count;
+}
+
+/* True when it is the turn of its thread, however long that has not run: to read what has come, or
+ * to answer a request whose head is complete. A client that drips a head, or does not read an
+ * answer, has the turn itself. */
+static bool is_served(const struct connection *connection)
+{
+    char byte = 0;
+
+    if (!atomic_load(&connection->in_request))
+        return recv(connection->socket, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) > 0;
+    return !connection_has_more(connection) && !has_unread_answer(connection->socket);
+}
+
+/* Looks at some records from the end of the list, and puts them at its begin, so that the next look
+ * sees others. Returns that which has completed no request for longest, or NULL when none may be
+ * shut down. */
+static struct connection *find_oldest(struct connections *connections, int64_t before)
+{
+    struct connection *oldest = NULL;
+    int64_t least = before + 1;
+
+    for (size_t looks = 0; looks < LOOKS_MAX && looks < connections->open; looks++) {
+        struct connection *at = connections->last;
+        const int64_t done = atomic_load(&at->done);
+
+        take_off(connections, at);
+        link_first(connections, at);
+        if (at->is_shut_down || done >= least || is_served(at))
+            continue;
+        oldest = at;
+        least = done;
+    }
+    return oldest;
+}
+
+bool connections_evict(struct connections *connections, size_t limit)
+{
+    const int64_t before = monotonic_milliseconds() - SPARED;
+    struct connection *oldest = NULL;
+
+    pthread_mutex_lock(&connections->lock);
+    if (connections->open - connections->closing > limit)
+        oldest = find_oldest(connections, before);
+    if (oldest != NULL)
+        shut_down(connections, oldest);
+    pthread_mutex_unlock(&connections->lock);
+    return oldest != NULL;
+}
+
+size_t connections_count(struct connections *connections)
+{
+    size_t count = 0;
+
+    pthread_mutex_lock(&connections->lock);
+    count = connections->open - connections->closing;
     pthread_mutex_unlock(&connections->lock);
     return count;
 }

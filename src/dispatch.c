@@ -25,6 +25,8 @@ static struct connection *begin_connection(struct dispatch *dispatch,
     metrics_count_accepted(counters);
     if (record == NULL || record->is_refused)
         metrics_count_refused(dispatch->metrics);
+    else if (connections_evict(&dispatch->connections, dispatch->config->max_connections))
+        metrics_count_evicted(dispatch->metrics);
     if (record != NULL)
         record->counters = counters;
     return record;

@@ -11,8 +11,11 @@
 /* Milliseconds that a request may be on its way; a stop with idle connections takes this long. */
 enum { IDLE_GRACE = 250 };
 
-/* Milliseconds between looks at the connections while stopping, and between sweeps. */
-enum { POLL_INTERVAL = 10, SWEEP_INTERVAL = 1000 };
+/* Milliseconds between looks at the connections while stopping. */
+enum { POLL_INTERVAL = 10 };
+
+/* Milliseconds that a sweep is late only when the whole process did not run. */
+enum { STANDSTILL = 1000 };
 
 /* A signal that is blocked is kept for who waits for it, even when it is ignored: so one that is to
  * stay ignored is left out. */
@@ -79,9 +82,7 @@ static int wait_for_signal(struct server *server, int64_t deadline, int64_t *swe
             return -errno;
         if (now >= *sweep) {
             /* Who was stopped or asleep until now first reads what has come meanwhile. */
-            if (now < *sweep + SWEEP_INTERVAL)
-                server_sweep(server);
-            *sweep = now + SWEEP_INTERVAL;
+            *sweep = now + (now < *sweep + STANDSTILL ? server_sweep(server) : STANDSTILL);
         }
         if (now >= deadline)
             return 0;
@@ -136,7 +137,7 @@ static int stop(struct server *server, const struct config *config, struct log *
 
 int lifecycle_run(struct server *server, const struct config *config, struct log *log)
 {
-    int64_t sweep = monotonic_milliseconds() + SWEEP_INTERVAL;
+    int64_t sweep = monotonic_milliseconds();
     int number = wait_for_signal(server, INT64_MAX, &sweep);
     size_t open = 0;
 

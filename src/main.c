@@ -34,9 +34,10 @@ enum { IS_INSTRUMENTED = 0 };
 enum {
     DEFAULT_CONNECTIONS = 10000,
     /* Descriptors that are no connections: three standard ones, the listener and two files below
-     * /proc with some to spare, and of each thread an epoll set and an eventfd. */
+     * /proc with some to spare, and of each thread an epoll set and an eventfd, and connections
+     * that are there until others are closed in their place. */
     SPARE_FILES = 16,
-    FILES_OF_A_THREAD = 2,
+    FILES_OF_A_THREAD = 2 + SERVER_SPARE_CONNECTIONS,
 };
 
 static int fail(const char *name, const char *error, int status)

@@ -65,6 +65,8 @@ struct metrics {
     atomic_uint_fast64_t failed;
     atomic_uint_fast64_t refused;
     atomic_uint_fast64_t overdue;
+    atomic_uint_fast64_t evicted;
+    atomic_uint_fast64_t accept_failures;
     struct metrics_thread threads[]; /* as many as the parts say */
 };
 
@@ -204,6 +206,16 @@ void metrics_count_overdue(struct metrics *metrics, uint64_t connections)
     atomic_fetch_add(&metrics->overdue, connections);
 }
 
+void metrics_count_evicted(struct metrics *metrics)
+{
+    atomic_fetch_add(&metrics->evicted, 1);
+}
+
+void metrics_count_accept_failure(struct metrics *metrics)
+{
+    atomic_fetch_add(&metrics->accept_failures, 1);
+}
+
 /* An exposition being written. */
 struct exposition {
     FILE *stream;
@@ -326,6 +338,12 @@ static void print_connections(const struct exposition *out, struct metrics *metr
     print_counter(out, "http_connections_overdue",
                   "Connections that were closed because they completed no request in time.",
                   atomic_load(&metrics->overdue));
+    print_counter(out, "http_connections_evicted",
+                  "Connections that were closed to make room for others.",
+                  atomic_load(&metrics->evicted));
+    print_counter(out, "http_accept_failures",
+                  "Times that descriptors or memory were short for a new connection.",
+                  atomic_load(&metrics->accept_failures));
 }
 
 static void print_log(const struct exposition *out, struct log *log)

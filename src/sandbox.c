@@ -5,12 +5,14 @@
 #include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -254,6 +256,9 @@ enum {
     CORK = 2,
 };
 
+/* An answer that no row gives: the next row of the same call decides. */
+enum { SEE_NEXT = SECCOMP_RET_KILL_THREAD };
+
 /* What is allowed only with certain arguments: all conditions must hold. A mask of 0 is none. */
 static const struct {
     struct call call;
@@ -262,8 +267,10 @@ static const struct {
 } CHECKED[] = {
     /* futex */
     {{{202, 98}}, SECCOMP_RET_ERRNO | ENOSYS, {{1, ~(uint32_t)PLAIN_FUTEX, 0}}},
-    /* setsockopt: TCP_NODELAY or TCP_CORK */
-    {{{54, 208}}, SECCOMP_RET_ERRNO | EACCES, {{1, ~0U, IPPROTO_TCP}, {2, ~(uint32_t)CORK, 1}}},
+    /* setsockopt: TCP_NODELAY or TCP_CORK; TCP_USER_TIMEOUT; SO_LINGER */
+    {{{54, 208}}, SEE_NEXT, {{1, ~0U, IPPROTO_TCP}, {2, ~(uint32_t)CORK, 1}}},
+    {{{54, 208}}, SEE_NEXT, {{1, ~0U, IPPROTO_TCP}, {2, ~0U, TCP_USER_TIMEOUT}}},
+    {{{54, 208}}, SECCOMP_RET_ERRNO | EACCES, {{1, ~0U, SOL_SOCKET}, {2, ~0U, SO_LINGER}}},
     /* fcntl: F_GETFL */
     {{{72, 25}}, SECCOMP_RET_ERRNO | EACCES, {{1, ~0U, F_GETFL}}},
     /* mmap and mprotect: no PROT_EXEC */
@@ -350,7 +357,10 @@ static void add_checked(struct builder *builder, const struct call *call,
         add(builder, BPF_JMP | BPF_JEQ | BPF_K, conditions[i].value, 0, 3 * (count - 1 - i) + 1);
     }
     add_return(builder, SECCOMP_RET_ALLOW);
-    add_return(builder, otherwise);
+    if (otherwise == SEE_NEXT)
+        add_load(builder, offsetof(struct seccomp_data, nr));
+    else
+        add_return(builder, otherwise);
 }
 
 /* Calls of another machine have other numbers: i386 on x86-64, arm on arm64. Those of the x32 ABI

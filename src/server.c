@@ -2,6 +2,9 @@
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -29,12 +32,22 @@ enum { CLIENT_DISCIPLINE = 1 };
  * it tells nobody. Milliseconds. */
 enum { HAND_OVER_TIMEOUT = 250 };
 
+/* Milliseconds between looks for connections that are overdue, all of which are looked at; for too
+ * many; and for these while they are too many, since all others were busy. */
+enum { OVERDUE_INTERVAL = 1000, SWEEP_INTERVAL = 50, CROWDED_INTERVAL = 10 };
+
+/* Milliseconds to wait when a connection cannot be accepted. The thread's other connections wait,
+ * too: so no longer than it takes not to be busy. */
+enum { SHORTAGE_PAUSE = 1 };
+
 struct server {
     struct MHD_Daemon *daemon;
     int listener;
+    int64_t next_overdue; /* when to look for those again */
     bool has_backlog;     /* accepting has stopped, and the kernel may still have connections */
     uint64_t handed_over; /* how many are opened when the threads have taken what they were given */
     int64_t hand_over_deadline; /* when not to wait for that any longer */
+    atomic_bool has_made_room;  /* for a connection that has not been accepted yet */
     struct dispatch dispatch;
 };
 
@@ -53,6 +66,43 @@ static void panic(void *cls, const char *file, unsigned line, const char *reason
     _exit(EXIT_FAILURE);
 }
 
+/* The one that server_accept() works for: a process has one. */
+static _Atomic(struct server *) running;
+
+/* True for what accept4() says when the process or the system has no more of something. */
+static bool is_shortage(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
+}
+
+/* Has one connection closed for one that cannot be accepted: no further one until that has helped,
+ * as what is short may not be ours. */
+static void make_room(struct server *server)
+{
+    if (atomic_exchange(&server->has_made_room, true))
+        return;
+    if (connections_evict(&server->dispatch.connections, 0))
+        metrics_count_evicted(server->dispatch.metrics);
+    else
+        atomic_store(&server->has_made_room, false);
+}
+
+int server_accept(int listener, struct sockaddr *address, socklen_t *size, int flags)
+{
+    struct server *server = atomic_load(&running);
+    const int socket = accept4(listener, address, size, flags);
+
+    if (socket >= 0 && atomic_load(&server->has_made_room))
+        atomic_store(&server->has_made_room, false);
+    if (socket >= 0 || !is_shortage(errno))
+        return socket;
+    metrics_count_accept_failure(server->dispatch.metrics);
+    make_room(server);
+    (void)poll(NULL, 0, SHORTAGE_PAUSE);
+    errno = EAGAIN;
+    return -1;
+}
+
 struct server *server_start(const struct server_parts *parts)
 {
     const struct config *config = parts->config;
@@ -69,12 +119,18 @@ struct server *server_start(const struct server_parts *parts)
     dispatch->metrics = parts->metrics;
     connections_init(&dispatch->connections, config->max_connections_per_ip);
     MHD_set_panic_func(panic, parts->log);
+    atomic_store(&running, server);
+    /* Connections have it from the listener: what a client that is gone was sent is not kept for
+     * longer. A kernel that does not know it (before Linux 2.6.37) keeps it for minutes. */
+    (void)setsockopt(parts->listener, IPPROTO_TCP, TCP_USER_TIMEOUT, &config->request_deadline,
+                     sizeof config->request_deadline);
     /* clang-format off */
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, dispatch_request, dispatch,
         MHD_OPTION_LISTEN_SOCKET, parts->listener,
         MHD_OPTION_THREAD_POOL_SIZE, (unsigned)config->threads,
-        MHD_OPTION_CONNECTION_LIMIT, (unsigned)config->max_connections,
+        MHD_OPTION_CONNECTION_LIMIT,
+        (unsigned)(config->max_connections + config->threads * SERVER_SPARE_CONNECTIONS),
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_CLIENT_DISCIPLINE_LVL, CLIENT_DISCIPLINE,
         MHD_OPTION_NOTIFY_CONNECTION, dispatch_connection, dispatch,
@@ -93,13 +149,21 @@ void server_drain(struct server *server)
     atomic_store(&server->dispatch.draining, true);
 }
 
-void server_sweep(struct server *server)
+int64_t server_sweep(struct server *server)
 {
     struct dispatch *dispatch = &server->dispatch;
-    const int64_t before = monotonic_milliseconds() - dispatch->config->request_deadline;
+    const size_t limit = dispatch->config->max_connections;
+    const int64_t now = monotonic_milliseconds();
 
-    metrics_count_overdue(dispatch->metrics,
-                          connections_shutdown_overdue(&dispatch->connections, before));
+    if (now >= server->next_overdue) {
+        server->next_overdue = now + OVERDUE_INTERVAL;
+        metrics_count_overdue(dispatch->metrics, connections_shutdown_overdue(
+                                                     &dispatch->connections,
+                                                     now - dispatch->config->request_deadline));
+    }
+    while (connections_evict(&dispatch->connections, limit))
+        metrics_count_evicted(dispatch->metrics);
+    return connections_count(&dispatch->connections) > limit ? CROWDED_INTERVAL : SWEEP_INTERVAL;
 }
 
 /* How many connections were handed over that no thread has opened yet. A thread at its limit drops

@@ -230,13 +230,13 @@ static void low_file_limit_lowers_the_default_of_connections(void **state)
         skip(); /* it takes from the limit */
     process = process_start_with(arguments, NULL, lower_file_limit);
     (void)process_wait_for_port(process);
-    (void)process_wait_for(process, "\"threads\":2,\"max_connections\":20,\"version\"");
+    (void)process_wait_for(process, "\"threads\":2,\"max_connections\":12,\"version\"");
     process_stop(process);
 }
 
 static void more_connections_than_files_exits_1_and_says_so(void **state)
 {
-    static const char *const arguments[] = {"--port=0", "--threads=2", "--max-connections=21",
+    static const char *const arguments[] = {"--port=0", "--threads=2", "--max-connections=13",
                                             NULL};
     struct process *process = NULL;
 
@@ -245,7 +245,7 @@ static void more_connections_than_files_exits_1_and_says_so(void **state)
         skip(); /* it takes from the limit */
     process = process_start_with(arguments, NULL, lower_file_limit);
     wait_for_line(process, "\"level\":\"error\",\"msg\":\"the limit of open files is too low\","
-                           "\"limit\":40,\"threads\":2,\"max_connections\":21}");
+                           "\"limit\":40,\"threads\":2,\"max_connections\":13}");
     assert_int_equal(process_wait(process), 1);
     process_end(process);
 }

@@ -194,7 +194,8 @@ static void answer_to_a_request_after_an_empty_line_says_close(void **state)
     end(process, 1);
 }
 
-/* They wait in the kernel's backlog until the idle ones have made room. */
+/* The process stands still while they come, so that it sees all of it at once: more requests than
+ * it may have connections, and the stop. */
 static void requests_above_the_limit_are_answered_before_the_end(void **state)
 {
     static const char *const arguments[] = {"--port=0", "--threads=2", "--max-connections=2",
@@ -202,26 +203,26 @@ static void requests_above_the_limit_are_answered_before_the_end(void **state)
     uint16_t port = 0;
     struct process *process = process_serve(arguments, &port);
     int idle[2];
-    int waiting[5];
+    int waiting[20];
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(idle); i++) {
         idle[i] = client_connect(port);
         client_expect_answer(idle[i], GET("/healthz"), &ALIVE);
     }
+    process_signal(process, SIGSTOP);
     for (size_t i = 0; i < COUNT_OF(waiting); i++) {
         waiting[i] = client_connect(port);
         client_send_text(waiting[i], GET("/healthz"));
     }
-    drain(process);
+    process_signal(process, SIGTERM);
+    process_signal(process, SIGCONT);
     for (size_t i = 0; i < COUNT_OF(waiting); i++) {
         char *answer = client_receive(waiting[i], false);
-        char *expected = client_print_answer(&ALIVE_CLOSE);
 
-        assert_string_equal(answer, expected);
-        client_expect_closed(waiting[i]);
+        assert_true(strncmp(answer, "HTTP/1.1 200 OK\r\n", 17) == 0);
         free(answer);
-        free(expected);
+        client_expect_closed(waiting[i]);
         (void)close(waiting[i]);
     }
     for (size_t i = 0; i < COUNT_OF(idle); i++) {

@@ -145,6 +145,7 @@ static void expect_list(const struct connections *connections, const int *socket
         at = at->next;
     }
     assert_null(at);
+    assert_ptr_equal(connections->last, previous);
     assert_uint_equal(connections->open, count);
 }
 
@@ -181,6 +182,8 @@ static void new_list_is_empty(void **state)
     connections_init(&connections, 0);
     expect_list(&connections, NULL, 0);
     assert_uint_equal(connections_opened(&connections), 0);
+    assert_uint_equal(connections.closing, 0);
+    assert_false(connections_evict(&connections, 0));
 }
 
 static void added_record_is_the_first_and_blank(void **state)
@@ -476,12 +479,14 @@ static void list_is_shared_by_threads(void **state)
     while (connections_opened(&connections) < (uint64_t)THREADS * ROUNDS) {
         assert_true(connections_shutdown_idle(&connections, INT64_MAX) <= THREADS);
         assert_true(connections_shutdown_overdue(&connections, INT64_MAX) <= THREADS);
+        (void)connections_evict(&connections, 0);
     }
     for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     expect_list(&connections, NULL, 0);
     assert_null(connections.peers);
     assert_uint_equal(connections_opened(&connections), THREADS * ROUNDS);
+    assert_uint_equal(connections.closing, 0);
 }
 
 /* Adds a connection, and checks whether it is refused: then its client sees the end. */
@@ -773,6 +778,318 @@ static void refused_connection_is_not_overdue(void **state)
     close_pair(&pairs[1]);
 }
 
+/* The time that the clock shows, in milliseconds. */
+static void set_clock(int64_t milliseconds)
+{
+    static struct timespec shown;
+
+    shown =
+        (struct timespec){.tv_sec = milliseconds / 1000, .tv_nsec = milliseconds % 1000 * 1000000};
+    clock_shows = &shown;
+}
+
+/* A list with connections that were opened a second after each other, from 1000 ms on. Their
+ * sockets are numbers of none, from 1000 on. */
+static void add_many(struct connections *connections, struct connection *added[], int count)
+{
+    connections_init(connections, 0);
+    for (int i = 0; i < count; i++) {
+        set_clock(1000 + i * 1000);
+        added[i] = add(connections, 1000 + i);
+    }
+    set_clock(1000000);
+}
+
+/* Counts a request as completed. */
+static void complete(struct connection *connection, int64_t when)
+{
+    atomic_store(&connection->done, when);
+}
+
+/* Which of the connections are shut down, a character each. */
+static void expect_shut_down(struct connection **added, const char *expected)
+{
+    char actual[64] = "";
+
+    for (size_t i = 0; expected[i] != '\0'; i++)
+        actual[i] = added[i]->is_shut_down ? 'x' : '-';
+    assert_string_equal(actual, expected);
+}
+
+static void only_what_is_above_the_limit_is_evicted(void **state)
+{
+    struct connections connections;
+    struct connection *added[4];
+
+    (void)state;
+    add_many(&connections, added, 4);
+    assert_false(connections_evict(&connections, SIZE_MAX));
+    assert_false(connections_evict(&connections, 4));
+    assert_true(connections_evict(&connections, 3));
+    expect_shut_down(added, "x---");
+    assert_uint_equal(connections.closing, 1);
+    assert_false(connections_evict(&connections, 3)); /* that one counts no more */
+    assert_uint_equal(connections_count(&connections), 3);
+    assert_true(connections_evict(&connections, 1));
+    assert_true(connections_evict(&connections, 1));
+    assert_false(connections_evict(&connections, 1));
+    expect_shut_down(added, "xxx-");
+    assert_uint_equal(connections.closing, 3);
+    connections_remove(&connections, added[1]);
+    assert_uint_equal(connections.closing, 2);
+    connections_remove(&connections, added[3]);
+    assert_uint_equal(connections.closing, 2);
+    assert_false(connections_evict(&connections, 0));
+    remove_all(&connections);
+    assert_uint_equal(connections.closing, 0);
+}
+
+static void who_has_completed_no_request_for_longest_is_evicted(void **state)
+{
+    static const struct {
+        int64_t done[4]; /* 0: none since it was opened at 1000, 2000, 3000, 4000 */
+        const char *expected;
+    } rows[] = {
+        {{0, 0, 0, 0}, "x---"},
+        {{5000, 0, 0, 0}, "-x--"},
+        {{5000, 6000, 0, 0}, "--x-"},
+        {{5000, 6000, 7000, 0}, "---x"},
+        {{5000, 6000, 7000, 8000}, "x---"},
+        {{8000, 7000, 6000, 5000}, "---x"},
+        {{7000, 5000, 6000, 8000}, "-x--"},
+        {{1500, 0, 0, 0}, "x---"}, /* has done something, but long ago */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        struct connections connections;
+        struct connection *added[4];
+
+        add_many(&connections, added, 4);
+        for (size_t j = 0; j < COUNT_OF(rows[i].done); j++) {
+            if (rows[i].done[j] != 0)
+                complete(added[j], rows[i].done[j]);
+        }
+        assert_true(connections_evict(&connections, 3));
+        print_message("row %zu\n", i);
+        expect_shut_down(added, rows[i].expected);
+        remove_all(&connections);
+    }
+}
+
+/* However many there are: what it costs must not grow with them. What was looked at goes to the
+ * begin, so that the next look finds others. */
+static void sixteen_are_looked_at_and_then_others(void **state)
+{
+    struct connections connections;
+    struct connection *added[20];
+
+    (void)state;
+    add_many(&connections, added, 20);
+    for (int i = 0; i < 16; i++)
+        complete(added[i], 500000 - i);
+    assert_true(connections_evict(&connections, 19));
+    expect_shut_down(added, "---------------x----");
+    expect_list(&connections,
+                (const int[]){1015, 1014, 1013, 1012, 1011, 1010, 1009, 1008, 1007, 1006,
+                              1005, 1004, 1003, 1002, 1001, 1000, 1019, 1018, 1017, 1016},
+                20);
+    assert_true(connections_evict(&connections, 18));
+    expect_shut_down(added, "---------------xx---");
+    assert_int_equal(connections.last->socket, 1012);
+    remove_all(&connections);
+}
+
+/* As long as there are no more than are looked at. */
+static void order_of_few_does_not_matter(void **state)
+{
+    struct connections connections;
+    struct connection *added[5];
+
+    (void)state;
+    add_many(&connections, added, 5);
+    set_clock(5005);
+    assert_true(connections_evict(&connections, 4));
+    expect_list(&connections, (const int[]){1004, 1003, 1002, 1001, 1000}, 5);
+    complete(added[1], 5004);
+    for (int i = 0; i < 7; i++)
+        (void)connections_evict(&connections, 1);
+    expect_shut_down(added, "x-xx-"); /* those two were busy just now */
+    set_clock(6000);
+    assert_true(connections_evict(&connections, 1));
+    expect_shut_down(added, "x-xxx");
+    remove_all(&connections);
+}
+
+static void who_was_busy_just_now_is_spared(void **state)
+{
+    struct connections connections;
+    struct connection *added[2];
+
+    (void)state;
+    add_many(&connections, added, 2);
+    complete(added[0], 999991);
+    complete(added[1], 999991);
+    assert_false(connections_evict(&connections, 1));
+    complete(added[1], 999990);
+    assert_true(connections_evict(&connections, 1));
+    expect_shut_down(added, "-x");
+    assert_false(connections_evict(&connections, 0));
+    set_clock(1000001);
+    assert_true(connections_evict(&connections, 0));
+    remove_all(&connections);
+}
+
+static void connection_that_came_just_now_is_spared(void **state)
+{
+    struct connections connections;
+
+    (void)state;
+    connections_init(&connections, 0);
+    set_clock(1000);
+    (void)add(&connections, 1000);
+    assert_false(connections_evict(&connections, 0));
+    set_clock(1009);
+    assert_false(connections_evict(&connections, 0));
+    set_clock(1010);
+    assert_true(connections_evict(&connections, 0));
+    remove_all(&connections);
+}
+
+static void connections_that_are_shut_down_already_are_passed_over(void **state)
+{
+    struct connections connections;
+    struct connection *added[4];
+
+    (void)state;
+    add_many(&connections, added, 4);
+    assert_uint_equal(connections_shutdown_overdue(&connections, 2000), 2);
+    assert_uint_equal(connections.closing, 2);
+    assert_false(connections_evict(&connections, 2));
+    assert_true(connections_evict(&connections, 1));
+    expect_shut_down(added, "xxx-");
+    remove_all(&connections);
+}
+
+static void refused_connections_are_closing(void **state)
+{
+    struct connections connections;
+
+    (void)state;
+    connections_init(&connections, 1);
+    (void)add_from(&connections, -1, "192.0.2.1");
+    assert_uint_equal(connections.closing, 0);
+    (void)add_from(&connections, -1, "192.0.2.1");
+    assert_uint_equal(connections.closing, 1);
+    remove_all(&connections);
+    assert_uint_equal(connections.closing, 0);
+}
+
+/* Its thread has something to read, unless it waits for the client to take an answer. */
+static void request_that_has_arrived_is_spared(void **state)
+{
+    struct pair pair = open_pair();
+    struct connections connections;
+    struct connection *connection = NULL;
+    char bytes[3];
+
+    (void)state;
+    connection = add_pair(&connections, &pair);
+    atomic_store(&connection->done, 1000);
+    send_and_wait(&pair, "GET", 3);
+    assert_false(connections_evict(&connections, 0));
+    assert_true(client_is_quiet(pair.client));
+    atomic_store(&connection->in_request, true);
+    assert_true(connections_evict(&connections, 0));
+    remove_all(&connections);
+    close_pair(&pair);
+
+    pair = open_pair();
+    connection = add_pair(&connections, &pair);
+    atomic_store(&connection->done, 1000);
+    send_and_wait(&pair, "GET", 3);
+    assert_false(connections_evict(&connections, 0));
+    assert_int_equal(recv(pair.server, bytes, sizeof bytes, 0), 3);
+    atomic_store(&connection->in_request, true);
+    atomic_store(&connection->read, 3);
+    assert_false(connections_evict(&connections, 0)); /* is being answered */
+    atomic_store(&connection->in_request, false);
+    assert_true(connections_evict(&connections, 0));
+    remove_all(&connections);
+    close_pair(&pair);
+}
+
+/* Closes the server's end of a connection that was shut down as too old, and returns what its
+ * client finds after `length` bytes: 0 for an orderly end, else an errno. */
+static int end_of(const struct pair *pair, size_t length)
+{
+    struct connections connections;
+    const struct connection *connection = add_pair(&connections, pair);
+    struct pollfd end = {.fd = pair->client, .events = POLLRDHUP};
+    char bytes[4096];
+    int error = 0;
+    socklen_t size = sizeof error;
+    ssize_t n = 1;
+
+    assert_non_null(connection);
+    assert_uint_equal(connections_shutdown_overdue(&connections, INT64_MAX), 1);
+    remove_all(&connections);
+    (void)close(pair->server);
+    assert_int_equal(poll(&end, 1, PATIENCE), 1);
+    for (size_t got = 0; n > 0; got += (size_t)n) {
+        n = recv(pair->client, bytes, sizeof bytes, 0);
+        assert_true(n <= 0 || got < length);
+    }
+    if (n < 0)
+        return errno;
+    assert_int_equal(getsockopt(pair->client, SOL_SOCKET, SO_ERROR, &error, &size), 0);
+    return error; /* of a reset that came after the end */
+}
+
+static void client_that_does_not_read_its_answer_is_not_spared(void **state)
+{
+    static char many[4096];
+    const struct pair pair = open_pair();
+    struct connections connections;
+    struct connection *connection = add_pair(&connections, &pair);
+
+    (void)state;
+    atomic_store(&connection->done, 1000);
+    atomic_store(&connection->in_request, true);
+    assert_false(connections_evict(&connections, 0));
+    while (send(pair.server, many, sizeof many, MSG_DONTWAIT) > 0)
+        ; /* until the kernel takes no more */
+    assert_true(connections_evict(&connections, 0));
+    remove_all(&connections);
+    close_pair(&pair);
+}
+
+static void answer_that_is_not_read_ends_with_its_connection(void **state)
+{
+    static char many[4096];
+    struct pair pair = open_pair();
+    size_t sent = 0;
+    ssize_t n = 0;
+
+    (void)state;
+    /* Until the kernel takes no more: the client's is full, too. */
+    while (n = send(pair.server, many, sizeof many, MSG_DONTWAIT), n > 0)
+        sent += (size_t)n;
+    assert_int_equal(end_of(&pair, sent), ECONNRESET);
+    (void)close(pair.client);
+
+    pair = open_pair();
+    assert_int_equal(end_of(&pair, 0), 0);
+    (void)close(pair.client);
+
+    pair = open_pair();
+    client_send_text(pair.server, "an answer");
+    send_and_wait(&(const struct pair){.client = pair.client, .server = pair.server}, "-", 1);
+    assert_int_equal(recv(pair.server, many, 1, 0), 1);
+    assert_int_equal(end_of(&pair, strlen("an answer")), 0); /* has reached the client */
+    (void)close(pair.client);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -814,6 +1131,18 @@ int main(void)
         cmocka_unit_test_setup(
             overdue_connections_are_shut_down_whatever_they_are_at_and_counted_once, restore_calls),
         cmocka_unit_test_setup(refused_connection_is_not_overdue, restore_calls),
+        cmocka_unit_test_setup(only_what_is_above_the_limit_is_evicted, restore_calls),
+        cmocka_unit_test_setup(who_has_completed_no_request_for_longest_is_evicted, restore_calls),
+        cmocka_unit_test_setup(sixteen_are_looked_at_and_then_others, restore_calls),
+        cmocka_unit_test_setup(order_of_few_does_not_matter, restore_calls),
+        cmocka_unit_test_setup(who_was_busy_just_now_is_spared, restore_calls),
+        cmocka_unit_test_setup(connection_that_came_just_now_is_spared, restore_calls),
+        cmocka_unit_test_setup(connections_that_are_shut_down_already_are_passed_over,
+                               restore_calls),
+        cmocka_unit_test_setup(refused_connections_are_closing, restore_calls),
+        cmocka_unit_test_setup(request_that_has_arrived_is_spared, restore_calls),
+        cmocka_unit_test_setup(client_that_does_not_read_its_answer_is_not_spared, restore_calls),
+        cmocka_unit_test_setup(answer_that_is_not_read_ends_with_its_connection, restore_calls),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -220,7 +220,7 @@ static int set_up(void **state)
         return -1;
     memset(&calls, 0, sizeof calls);
     calls.nanoseconds = 12345000000; /* some time after the machine has started */
-    fixture = (struct fixture){.config = {.access_log = ACCESS_LOG_ALL}};
+    fixture = (struct fixture){.config = {.access_log = ACCESS_LOG_ALL, .max_connections = 2}};
     log_init(&fixture.log, file, LOG_FORMAT_JSON, LOG_DEBUG);
     usage_open(&fixture.usage, "/proc/self", 1024);
     fixture.dispatch.config = &fixture.config;
@@ -407,6 +407,53 @@ static void connection_that_is_refused_is_counted_and_not_served(void **state)
     assert_uint_equal(count(fixture, "http_connections_open"), 2);
     end(fixture, &first);
     end(fixture, &other);
+}
+
+/* True when the server has shut the connection down. */
+static bool is_ended(const struct MHD_Connection *connection)
+{
+    char byte = 0;
+
+    return recv(connection->sockets[0], &byte, 1, MSG_DONTWAIT) == 0;
+}
+
+static void connection_above_the_limit_has_an_old_one_closed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct MHD_Connection first = begin(fixture);
+    struct MHD_Connection second = begin(fixture);
+    struct MHD_Connection third;
+
+    calls.nanoseconds += 11000000;
+    assert_uint_equal(count(fixture, "http_connections_evicted_total"), 0);
+    third = begin(fixture);
+    assert_uint_equal(count(fixture, "http_connections_evicted_total"), 1);
+    assert_uint_equal(count(fixture, "http_connections_refused_total"), 0);
+    assert_true(is_ended(&first));
+    assert_false(is_ended(&second));
+    assert_false(is_ended(&third));
+    end(fixture, &first);
+    end(fixture, &second);
+    end(fixture, &third);
+}
+
+/* It does not stay, so nobody has to go for it. */
+static void refused_connection_has_no_other_closed(void **state)
+{
+    struct fixture *fixture = *state;
+    struct MHD_Connection first;
+    struct MHD_Connection refused;
+
+    fixture->config.max_connections = 1;
+    connections_init(&fixture->dispatch.connections, 1);
+    first = begin(fixture);
+    calls.nanoseconds += 11000000;
+    refused = begin(fixture);
+    assert_uint_equal(count(fixture, "http_connections_refused_total"), 1);
+    assert_uint_equal(count(fixture, "http_connections_evicted_total"), 0);
+    assert_false(is_ended(&first));
+    end(fixture, &first);
+    end(fixture, &refused);
 }
 
 static void connection_without_memory_is_counted_and_not_served(void **state)
@@ -1116,6 +1163,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(connections_are_counted_from_begin_to_end, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(connection_above_the_limit_has_an_old_one_closed, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(refused_connection_has_no_other_closed, set_up, tear_down),
         cmocka_unit_test_setup_teardown(connection_that_is_refused_is_counted_and_not_served,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(connection_without_memory_is_counted_and_not_served, set_up,

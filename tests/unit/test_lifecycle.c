@@ -31,9 +31,10 @@ static struct {
     size_t connections;
     int64_t connections_end;
     int64_t look_takes;     /* at the connections */
+    int64_t sweep_interval; /* that the server wants; 0: SWEEP_INTERVAL */
     unsigned interruptions; /* of waits that take time, as SIGSTOP and SIGCONT make them */
     unsigned failing_wait;  /* 1: the first; 0: none */
-    int64_t standstill;     /* at the end of the first wait that ends, as while SIGSTOP lasts */
+    int64_t standstill; /* at the end of the first wait that takes time, as while SIGSTOP lasts */
 } script;
 
 static char
@@ -50,7 +51,7 @@ void __wrap_server_drain(struct server *server);
 void __wrap_server_stop_accepting(struct server *server);
 size_t __wrap_server_close_idle(struct server *server, int64_t accepted);
 int64_t __wrap_monotonic_milliseconds(void);
-void __wrap_server_sweep(struct server *server);
+int64_t __wrap_server_sweep(struct server *server);
 int __real_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
 int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
 
@@ -110,7 +111,7 @@ static void note_time_without_sweep(void)
         longest_without_sweep = now - last_sweep;
 }
 
-void __wrap_server_sweep(struct server *server)
+int64_t __wrap_server_sweep(struct server *server)
 {
     assert_ptr_equal(server, some_server());
     note_time_without_sweep();
@@ -118,6 +119,7 @@ void __wrap_server_sweep(struct server *server)
     if (sweeps < COUNT_OF(swept))
         swept[sweeps] = now - START;
     sweeps++;
+    return script.sweep_interval != 0 ? script.sweep_interval : SWEEP_INTERVAL;
 }
 
 /* Moves the clock on by `timeout`, or to the signal of the script, whichever is first. */
@@ -156,8 +158,10 @@ int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct times
         return __real_sigtimedwait(set, info, &none);
     }
     assert_true(end < START + 3600000); /* nothing would end it */
-    now = end + script.standstill;
-    script.standstill = 0;
+    if (end > now) {
+        now = end + script.standstill;
+        script.standstill = 0;
+    }
     errno = EAGAIN;
     return -1;
 }
@@ -320,12 +324,12 @@ static void waiting_for_the_first_signal_goes_on_after_interruptions(void **stat
     assert_uint_equal(script.interruptions, 0);
 }
 
-static void server_is_swept_once_a_second_while_it_runs(void **state)
+static void server_is_swept_when_it_wants_to_be(void **state)
 {
     static const struct {
         int64_t signal_comes;
         size_t sweeps;
-    } rows[] = {{0, 0}, {999, 0}, {1001, 1}, {1999, 1}, {2001, 2}, {600500, 600}};
+    } rows[] = {{0, 0}, {999, 1}, {1001, 2}, {1999, 2}, {2001, 3}, {600500, 601}};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -349,10 +353,24 @@ static void expect_sweeps(const int64_t *times, size_t count)
         assert_int_equal(swept[i], times[i]);
 }
 
-/* Neither the delay nor the stop begins its second anew. */
-static void server_is_swept_once_a_second_while_it_drains_and_stops(void **state)
+static void server_is_swept_more_often_when_it_wants_to_be(void **state)
 {
-    static const int64_t times[] = {1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000};
+    static const int64_t times[] = {0, 7, 14, 21, 28};
+
+    (void)state;
+    lifecycle_block_signals();
+    script.sweep_interval = 7;
+    script.signals[0].number = SIGTERM;
+    script.signals[0].comes = 30;
+    script.signals[1] = script.signals[0]; /* leaves at once */
+    expect_run(0, 8000, 1, "drain at 30\n", DRAINING("SIGTERM", 0, 8000) INTERRUPTED);
+    expect_sweeps(times, COUNT_OF(times));
+}
+
+/* Neither the delay nor the stop begins its second anew. */
+static void server_is_swept_while_it_drains_and_stops(void **state)
+{
+    static const int64_t times[] = {0, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000};
 
     (void)state;
     lifecycle_block_signals();
@@ -367,7 +385,7 @@ static void server_is_swept_once_a_second_while_it_drains_and_stops(void **state
 
 static void server_is_swept_also_when_looks_at_the_connections_take_long(void **state)
 {
-    static const int64_t times[] = {1200, 2400, 3600};
+    static const int64_t times[] = {0, 1200, 2400, 3600};
 
     (void)state;
     begin(SIGTERM);
@@ -395,7 +413,7 @@ static void sweep_after_a_standstill_is_left_out(void **state)
         script.signals[0].number = SIGTERM;
         script.signals[0].comes = rows[i].times[1] + 1;
         expect_run(0, 8000, 0, trace, DRAINING("SIGTERM", 0, 8000));
-        assert_int_equal(swept[0], rows[i].times[0] - (i == 0 ? 1 : 0));
+        assert_int_equal(swept[1], rows[i].times[0] - (i == 0 ? 1 : 0));
     }
 }
 
@@ -557,10 +575,12 @@ int main(void)
                                         restore_signals),
         cmocka_unit_test_setup_teardown(waiting_for_the_first_signal_goes_on_after_interruptions,
                                         save_signals, restore_signals),
-        cmocka_unit_test_setup_teardown(server_is_swept_once_a_second_while_it_runs, save_signals,
+        cmocka_unit_test_setup_teardown(server_is_swept_when_it_wants_to_be, save_signals,
                                         restore_signals),
-        cmocka_unit_test_setup_teardown(server_is_swept_once_a_second_while_it_drains_and_stops,
+        cmocka_unit_test_setup_teardown(server_is_swept_more_often_when_it_wants_to_be,
                                         save_signals, restore_signals),
+        cmocka_unit_test_setup_teardown(server_is_swept_while_it_drains_and_stops, save_signals,
+                                        restore_signals),
         cmocka_unit_test_setup_teardown(
             server_is_swept_also_when_looks_at_the_connections_take_long, save_signals,
             restore_signals),

@@ -388,14 +388,14 @@ static void expect_run(const char *const *arguments, int status, const char *out
 static void service_starts_and_stops_in_order(void **state)
 {
     (void)state;
-    expect_run(NULL, 0, "", LISTENING("127.0.0.1", 4242, 2, 1004) STOPPED);
+    expect_run(NULL, 0, "", LISTENING("127.0.0.1", 4242, 2, 996) STOPPED);
     assert_string_equal(
-        trace, METRICS(1024, 2, 1004) "create handlers of " NAME ", base path none\n"
-                                      "listen at none, port 5000\n" ENTER
-                                      "start 2 threads for 1004 connections, 1000 lines a second\n"
-                                      "run, drain delay 0\n"
-                                      "stop\n"
-                                      "free handlers\n" NO_METRICS);
+        trace, METRICS(1024, 2, 996) "create handlers of " NAME ", base path none\n"
+                                     "listen at none, port 5000\n" ENTER
+                                     "start 2 threads for 996 connections, 1000 lines a second\n"
+                                     "run, drain delay 0\n"
+                                     "stop\n"
+                                     "free handlers\n" NO_METRICS);
 }
 
 static void service_passes_its_settings_on(void **state)
@@ -444,14 +444,14 @@ static void service_that_is_interrupted_exits_with_1(void **state)
 {
     (void)state;
     calls.run = 1;
-    expect_run(NULL, 1, "", LISTENING("127.0.0.1", 4242, 2, 1004) STOPPED);
+    expect_run(NULL, 1, "", LISTENING("127.0.0.1", 4242, 2, 996) STOPPED);
 }
 
 static void service_whose_address_cannot_be_told_runs_all_the_same(void **state)
 {
     (void)state;
     calls.has_name = false;
-    expect_run(NULL, 0, "", LISTENING("unknown", 0, 2, 1004) STOPPED);
+    expect_run(NULL, 0, "", LISTENING("unknown", 0, 2, 996) STOPPED);
 }
 
 static void service_without_memory_for_metrics_fails(void **state)
@@ -460,7 +460,7 @@ static void service_without_memory_for_metrics_fails(void **state)
     calls.has_metrics = false;
     expect_run(NULL, 1, "",
                LINE("error", "cannot start\",\"error\":\"no memory for the metrics\""));
-    assert_string_equal(trace, METRICS(1024, 2, 1004) "watch no more\n");
+    assert_string_equal(trace, METRICS(1024, 2, 996) "watch no more\n");
 }
 
 static void service_without_memory_for_answers_fails(void **state)
@@ -469,8 +469,8 @@ static void service_without_memory_for_answers_fails(void **state)
     calls.has_handlers = false;
     expect_run(NULL, 1, "",
                LINE("error", "cannot start\",\"error\":\"no memory for the answers\""));
-    assert_string_equal(trace, METRICS(1024, 2, 1004) "create handlers of " NAME
-                                                      ", base path none\n" NO_METRICS);
+    assert_string_equal(trace, METRICS(1024, 2, 996) "create handlers of " NAME
+                                                     ", base path none\n" NO_METRICS);
 }
 
 static void service_that_cannot_listen_says_where_and_why(void **state)
@@ -499,8 +499,8 @@ static void service_that_cannot_listen_says_where_and_why(void **state)
                        rows[i].address, strerror(rows[i].error));
         expect_run(rows[i].arguments, 1, "", expected);
         (void)snprintf(expected, sizeof expected,
-                       METRICS(1024, 2, 1004) "create handlers of " NAME ", base path none\n%s"
-                                              "free handlers\n" NO_METRICS,
+                       METRICS(1024, 2, 996) "create handlers of " NAME ", base path none\n%s"
+                                             "free handlers\n" NO_METRICS,
                        rows[i].calls);
         assert_string_equal(trace, expected);
     }
@@ -512,9 +512,9 @@ static void service_serves_in_what_sandbox_there_is(void **state)
 
     (void)state;
     calls.has_sandbox = false;
-    expect_run(NULL, 0, "", LISTENING_IN("127.0.0.1", 4242, 2, 1004, HOLDS("some of it")) STOPPED);
+    expect_run(NULL, 0, "", LISTENING_IN("127.0.0.1", 4242, 2, 996, HOLDS("some of it")) STOPPED);
     trace[0] = '\0';
-    expect_run(arguments, 0, "", LISTENING_IN("127.0.0.1", 4242, 2, 1004, "off") STOPPED);
+    expect_run(arguments, 0, "", LISTENING_IN("127.0.0.1", 4242, 2, 996, "off") STOPPED);
     assert_null(strstr(trace, "enter the sandbox"));
 }
 
@@ -529,10 +529,9 @@ static void service_without_the_sandbox_that_it_requires_fails(void **state)
                                  "some of it") "\",\"allowed\":"
                                                "\"--sandbox auto takes what there is, --sandbox "
                                                "off does without\""));
-    assert_string_equal(trace,
-                        METRICS(1024, 2, 1004) "create handlers of " NAME ", base path none\n"
-                                               "listen at none, port 5000\n" ENTER
-                                               "free handlers\n" NO_METRICS);
+    assert_string_equal(trace, METRICS(1024, 2, 996) "create handlers of " NAME ", base path none\n"
+                                                     "listen at none, port 5000\n" ENTER
+                                                     "free handlers\n" NO_METRICS);
 }
 
 /* Whatever this build is. */
@@ -578,10 +577,10 @@ static void service_whose_server_does_not_start_fails(void **state)
                LINE("error", "cannot start\",\"error\":\"no memory, threads or descriptors for the "
                              "server\""));
     assert_string_equal(
-        trace, METRICS(1024, 2, 1004) "create handlers of " NAME ", base path none\n"
-                                      "listen at none, port 5000\n" ENTER
-                                      "start 2 threads for 1004 connections, 1000 lines a second\n"
-                                      "free handlers\n" NO_METRICS);
+        trace, METRICS(1024, 2, 996) "create handlers of " NAME ", base path none\n"
+                                     "listen at none, port 5000\n" ENTER
+                                     "start 2 threads for 996 connections, 1000 lines a second\n"
+                                     "free handlers\n" NO_METRICS);
 }
 
 static void numbers_that_are_not_set_follow_from_the_machine(void **state)
@@ -594,15 +593,15 @@ static void numbers_that_are_not_set_follow_from_the_machine(void **state)
     } rows[] = {
         {1000000, 4, {NULL}, "start 4 threads for 10000 connections, "},
         {4294967295, 256, {NULL}, "start 256 threads for 10000 connections, "},
-        {10024, 4, {NULL}, "start 4 threads for 10000 connections, "},
-        {10023, 4, {NULL}, "start 4 threads for 9999 connections, "},
-        {22, 2, {NULL}, "start 2 threads for 2 connections, "},
-        {1024, 2, {"-t8", NULL}, "start 8 threads for 992 connections, "},
+        {10040, 4, {NULL}, "start 4 threads for 10000 connections, "},
+        {10039, 4, {NULL}, "start 4 threads for 9999 connections, "},
+        {30, 2, {NULL}, "start 2 threads for 2 connections, "},
+        {1024, 2, {"-t8", NULL}, "start 8 threads for 960 connections, "},
         {1024, 8, {"--max-connections=3", NULL}, "start 3 threads for 3 connections, "},
         {1024, 8, {"--max-connections=8", NULL}, "start 8 threads for 8 connections, "},
         {1024, 2, {"-t4", "--max-connections=5", NULL}, "start 4 threads for 5 connections, "},
         {1024, 2, {"-t9", "--max-connections=5", NULL}, "start 5 threads for 5 connections, "},
-        {1024, 2, {"--max-connections=1004", NULL}, "start 2 threads for 1004 connections, "},
+        {1024, 2, {"--max-connections=996", NULL}, "start 2 threads for 996 connections, "},
         {1000, 2, {"-t2", "--max-connections=20", NULL}, "start 2 threads for 20 connections, "},
     };
     static struct outcome outcome;
@@ -626,9 +625,9 @@ static void too_few_open_files_are_an_error(void **state)
         const char *arguments[3];
         const char *err;
     } rows[] = {
-        {1024, {"--max-connections=1005", NULL}, TOO_FEW(1024, 2, 1005)},
-        {21, {NULL}, TOO_FEW(21, 2, 1)}, /* a connection for two threads */
-        {20, {NULL}, TOO_FEW(20, 2, 0)},
+        {1024, {"--max-connections=997", NULL}, TOO_FEW(1024, 2, 997)},
+        {29, {NULL}, TOO_FEW(29, 2, 1)}, /* a connection for two threads */
+        {28, {NULL}, TOO_FEW(28, 2, 0)},
         {1, {NULL}, TOO_FEW(1, 2, 0)},
         {1, {"--max-connections=1", NULL}, TOO_FEW(1, 1, 1)},
     };

@@ -251,7 +251,7 @@ static long long requests_of(struct metrics *metrics, const char *path, const ch
 
 #define BUCKET(LE, COUNT) "http_request_duration_seconds_bucket{le=\"" LE "\"} " COUNT "\n"
 
-#define CONNECTIONS(T, OPEN, ACCEPTED, REFUSED, OVERDUE)                                           \
+#define CONNECTIONS(T, OPEN, ACCEPTED, REFUSED, OVERDUE, EVICTED, FAILURES)                        \
     "# HELP http_connections_open Connections that are open.\n"                                    \
     "# TYPE http_connections_open gauge\n"                                                         \
     "http_connections_open " OPEN "\n"                                                             \
@@ -268,7 +268,14 @@ static long long requests_of(struct metrics *metrics, const char *path, const ch
     "# HELP http_connections_overdue" T " Connections that were closed because they completed no " \
     "request in time.\n"                                                                           \
     "# TYPE http_connections_overdue" T " counter\n"                                               \
-    "http_connections_overdue_total " OVERDUE "\n"
+    "http_connections_overdue_total " OVERDUE "\n"                                                 \
+    "# HELP http_connections_evicted" T " Connections that were closed to make room for others.\n" \
+    "# TYPE http_connections_evicted" T " counter\n"                                               \
+    "http_connections_evicted_total " EVICTED "\n"                                                 \
+    "# HELP http_accept_failures" T " Times that descriptors or memory were short for a new "      \
+    "connection.\n"                                                                                \
+    "# TYPE http_accept_failures" T " counter\n"                                                   \
+    "http_accept_failures_total " FAILURES "\n"
 
 #define CPU(T, SECONDS)                                                                            \
     "# HELP process_cpu_seconds" T " User and system time.\n"                                      \
@@ -310,7 +317,7 @@ static long long requests_of(struct metrics *metrics, const char *path, const ch
     BUCKET("+Inf", "0")                                                                            \
     "http_request_duration_seconds_sum 0.000000000\n"                                              \
     "http_request_duration_seconds_count 0\n"
-#define NO_CONNECTIONS(T) CONNECTIONS(T, "0", "0", "0", "0")
+#define NO_CONNECTIONS(T) CONNECTIONS(T, "0", "0", "0", "0", "0", "0")
 #define NO_LINES                                                                                   \
     "log_lines_dropped_total{reason=\"slow_reader\"} 0\n"                                          \
     "log_lines_dropped_total{reason=\"rate_limit\"} 0\n"
@@ -371,7 +378,7 @@ static void new_metrics_are_zero_in_both_formats(void **state)
     BUCKET("+Inf", "10")                                                                           \
     "http_request_duration_seconds_sum 112.002119001\n"                                            \
     "http_request_duration_seconds_count 10\n"
-#define SOME_CONNECTIONS(T) CONNECTIONS(T, "2", "5", "2", "7")
+#define SOME_CONNECTIONS(T) CONNECTIONS(T, "2", "5", "2", "7", "3", "4")
 #define SOME_LINES                                                                                 \
     "log_lines_dropped_total{reason=\"slow_reader\"} 11\n"                                         \
     "log_lines_dropped_total{reason=\"rate_limit\"} 18446744073709551615\n"
@@ -405,6 +412,10 @@ static void count_some(struct metrics *metrics)
     metrics_count_refused(metrics);
     metrics_count_overdue(metrics, 7);
     metrics_count_overdue(metrics, 0);
+    for (int i = 0; i < 3; i++)
+        metrics_count_evicted(metrics);
+    for (int i = 0; i < 4; i++)
+        metrics_count_accept_failure(metrics);
 }
 
 static void what_was_counted_is_shown_in_both_formats(void **state)
@@ -724,6 +735,8 @@ static void *count_often(void *cls)
         metrics_count_failed(crowd->metrics);
         metrics_count_refused(crowd->metrics);
         metrics_count_overdue(crowd->metrics, 3);
+        metrics_count_evicted(crowd->metrics);
+        metrics_count_accept_failure(crowd->metrics);
         if (i % 2 == 0)
             metrics_count_closed(thread);
     }
@@ -755,6 +768,8 @@ static void threads_that_count_at_the_same_time_are_summed_exactly(void **state)
     assert_int_equal(value_of(crowd.metrics, "http_requests_failed_total"), ALL_COUNTS);
     assert_int_equal(value_of(crowd.metrics, "http_connections_refused_total"), ALL_COUNTS);
     assert_int_equal(value_of(crowd.metrics, "http_connections_overdue_total"), 3 * ALL_COUNTS);
+    assert_int_equal(value_of(crowd.metrics, "http_connections_evicted_total"), ALL_COUNTS);
+    assert_int_equal(value_of(crowd.metrics, "http_accept_failures_total"), ALL_COUNTS);
     assert_int_equal(requests_of(crowd.metrics, "/version", "GET", "200"), ALL_COUNTS);
     assert_int_equal(requests_of(crowd.metrics, "other", "other", "501"), ALL_COUNTS);
     assert_int_equal(value_of(crowd.metrics, "http_request_duration_seconds_bucket{le=\"1e-05\"}"),

@@ -584,8 +584,13 @@ static void arguments_decide(void **state)
         {TKILL, {1, SIGABRT}, ALLOW},
         {TKILL, {1, SIGKILL}, (uint32_t)KILL},
         {TKILL, {1, 0}, (uint32_t)KILL},
-        {SETSOCKOPT, {5, 6, 1}, ALLOW}, /* TCP_NODELAY */
-        {SETSOCKOPT, {5, 6, 3}, ALLOW}, /* TCP_CORK */
+        {SETSOCKOPT, {5, 6, 1}, ALLOW},      /* TCP_NODELAY */
+        {SETSOCKOPT, {5, 6, 3}, ALLOW},      /* TCP_CORK */
+        {SETSOCKOPT, {5, 6, 18}, ALLOW},     /* TCP_USER_TIMEOUT */
+        {SETSOCKOPT, {5, 1, 13}, ALLOW},     /* SO_LINGER */
+        {SETSOCKOPT, {5, 6, 13}, NO_ACCESS}, /* TCP_CONGESTION */
+        {SETSOCKOPT, {5, 1, 18}, NO_ACCESS}, /* SO_RCVLOWAT */
+        {SETSOCKOPT, {5, 0, 13}, NO_ACCESS},
         {SETSOCKOPT, {5, 6, 2}, NO_ACCESS},
         {SETSOCKOPT, {5, 6, 31}, NO_ACCESS}, /* TCP_ULP */
         {SETSOCKOPT, {5, 6, 19}, NO_ACCESS}, /* TCP_REPAIR */

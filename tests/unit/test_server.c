@@ -1,4 +1,4 @@
-/* wraps: malloc calloc free close accept4 router_find reply_queue */
+/* wraps: malloc calloc free close accept4 poll router_find reply_queue */
 /* wraps: MHD_start_daemon MHD_add_connection MHD_quiesce_daemon MHD_set_panic_func _exit */
 /* wraps: monotonic_milliseconds monotonic_nanoseconds */
 #include "test.h"
@@ -7,6 +7,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <microhttpd.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -41,6 +43,8 @@ static sem_t through_reply;
 static atomic_bool connections_are_dropped; /* although they were added */
 static atomic_bool no_connection_is_added;
 static sem_t targets;                  /* posted for each request target that is routed */
+static atomic_int shortage;            /* what accept4() says to the threads; 0: nothing */
+static atomic_int paused;              /* milliseconds that threads have waited for nothing */
 static atomic_int_fast64_t now;        /* for the server, in milliseconds */
 static atomic_bool sigterm_is_blocked; /* in the thread that routed the last */
 static atomic_bool sigint_is_blocked;
@@ -69,6 +73,8 @@ void __real_free(void *block);
 void __wrap_free(void *block);
 int __real_close(int fd);
 int __wrap_close(int fd);
+int __real_poll(struct pollfd *polled, nfds_t count, int timeout);
+int __wrap_poll(struct pollfd *polled, nfds_t count, int timeout);
 int __real_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
 const struct route *__real_router_find(const char *base_path, const char *path, size_t length);
@@ -140,6 +146,14 @@ int __wrap_close(int fd)
     return result;
 }
 
+/* Without descriptors it only waits. */
+int __wrap_poll(struct pollfd *polled, nfds_t count, int timeout)
+{
+    if (count == 0)
+        atomic_fetch_add(&paused, timeout);
+    return __real_poll(polled, count, timeout);
+}
+
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
 {
     if (pthread_equal(pthread_self(), test_thread)) {
@@ -159,6 +173,9 @@ int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
         while (sem_wait(&through_gate) != 0)
             ;
         errno = EAGAIN;
+        return -1;
+    } else if (atomic_load(&shortage) != 0) {
+        errno = atomic_load(&shortage);
         return -1;
     }
     return __real_accept4(fd, address, size, flags);
@@ -314,6 +331,8 @@ static void restore_calls(void)
     atomic_store(&no_connection_is_added, false);
     atomic_store(&reply_waits, false);
     atomic_store(&gate_is_closed, false);
+    atomic_store(&shortage, 0);
+    atomic_store(&paused, 0);
     atomic_store(&now, 123456789);
     is_quiesced = false;
     accept_error = 0;
@@ -531,7 +550,7 @@ static void server_start_gives_libmicrohttpd_its_options(void **state)
     start_server(fixture);
     (void)snprintf(expected, sizeof expected,
                    "flags 0x%x, port 0, no policy, handler\n"
-                   "option %d: int %d\noption %d: unsigned 3\noption %d: unsigned 70\n"
+                   "option %d: int %d\noption %d: unsigned 3\noption %d: unsigned 82\n"
                    "option %d: size 8192\noption %d: int 1\n"
                    "option %d: function, dispatch\noption %d: function, dispatch\n"
                    "option %d: function, dispatch\n",
@@ -711,8 +730,10 @@ static void sweep_closes_and_counts_what_completed_no_request_in_time(void **sta
     atomic_fetch_add(&now, 1);
     client_expect_answer(prompt, REQUEST("GET /version"), &DOCUMENT);
     await_count(fixture, "http_request_duration_seconds_count", 2); /* comes after the answer */
-    atomic_fetch_add(&now, 29998);
-    server_sweep(fixture->server);
+    atomic_fetch_add(&now, 28999);
+    assert_int_equal(server_sweep(fixture->server), 50);
+    atomic_fetch_add(&now, 999); /* they are looked at once a second */
+    assert_int_equal(server_sweep(fixture->server), 50);
     assert_uint_equal(count(fixture, "http_connections_overdue_total"), 0);
     assert_true(client_is_quiet(late));
     atomic_fetch_add(&now, 1);
@@ -724,6 +745,196 @@ static void sweep_closes_and_counts_what_completed_no_request_in_time(void **sta
     assert_uint_equal(count(fixture, "http_connections_overdue_total"), 1);
     (void)close(late);
     (void)close(prompt);
+}
+
+/* Has connections wait in the backlog of the kernel, each with a request, and all threads of the
+ * server at the gate. */
+static void fill_backlog(struct fixture *fixture, int *clients, size_t count)
+{
+    atomic_store(&gate_is_closed, true);
+    for (size_t i = 0; i < count; i++) {
+        clients[i] = client_connect(fixture->port);
+        client_send_text(clients[i], REQUEST("GET /version"));
+    }
+    for (unsigned i = 0; i < fixture->config.threads; i++)
+        await(&at_gate);
+}
+
+static void connection_above_the_limit_has_an_idle_one_closed(void **state)
+{
+    struct fixture *fixture = *state;
+    int first = -1;
+    int second = -1;
+    int third = -1;
+
+    fixture->config.max_connections = 2;
+    first = start_and_ask(fixture);
+    second = connect_and_ask(fixture);
+    await_count(fixture, "http_request_duration_seconds_count", 2);
+    atomic_fetch_add(&now, 11);
+    third = connect_and_ask(fixture);
+    client_expect_closed(first);
+    assert_uint_equal(count(fixture, "http_connections_evicted_total"), 1);
+    client_expect_answer(second, REQUEST("GET /version"), &DOCUMENT);
+    client_expect_answer(third, REQUEST("GET /version"), &DOCUMENT);
+    (void)close(first);
+    (void)close(second);
+    (void)close(third);
+}
+
+/* Those that came while all others were busy. */
+static void sweep_closes_what_is_above_the_limit(void **state)
+{
+    struct fixture *fixture = *state;
+    int clients[4];
+    size_t served = 0;
+
+    fixture->config.max_connections = 2;
+    start_server(fixture);
+    for (size_t i = 0; i < COUNT_OF(clients); i++)
+        clients[i] = connect_and_ask(fixture);
+    await_count(fixture, "http_request_duration_seconds_count", 4);
+    assert_int_equal(server_sweep(fixture->server), 10);
+    assert_uint_equal(count(fixture, "http_connections_evicted_total"), 0);
+    atomic_fetch_add(&now, 10);
+    assert_int_equal(server_sweep(fixture->server), 50);
+    assert_uint_equal(count(fixture, "http_connections_evicted_total"), 2);
+    await_count(fixture, "http_connections_open", 2);
+    for (size_t i = 0; i < COUNT_OF(clients); i++) {
+        served += client_is_quiet(clients[i]);
+        if (client_is_quiet(clients[i]))
+            client_expect_answer(clients[i], REQUEST("GET /version"), &DOCUMENT);
+        else
+            client_expect_closed(clients[i]);
+        (void)close(clients[i]);
+    }
+    assert_uint_equal(served, 2);
+}
+
+static const int shortages[] = {EMFILE, ENFILE, ENOMEM, ENOBUFS};
+
+/* Calls server_accept() as a thread of libmicrohttpd would, and returns its errno. */
+static int accept_errno(const struct fixture *fixture, int error)
+{
+    is_quiesced = true;
+    accept_error = error;
+    errno = 0;
+    assert_int_equal(server_accept(fixture->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC),
+                     -1);
+    return errno;
+}
+
+static void accept_tells_other_errors_as_they_are(void **state)
+{
+    static const int errors[] = {EAGAIN, ECONNABORTED, EINVAL, EINTR};
+    struct fixture *fixture = *state;
+
+    start_server(fixture);
+    for (size_t i = 0; i < COUNT_OF(errors); i++)
+        assert_int_equal(accept_errno(fixture, errors[i]), errors[i]);
+    assert_int_equal(atomic_load(&paused), 0);
+    assert_uint_equal(count(fixture, "http_accept_failures_total"), 0);
+}
+
+static void shortage_without_connections_is_waited_for(void **state)
+{
+    struct fixture *fixture = *state;
+
+    start_server(fixture);
+    for (size_t i = 0; i < COUNT_OF(shortages); i++) {
+        assert_int_equal(accept_errno(fixture, shortages[i]), EAGAIN);
+        assert_int_equal(atomic_exchange(&paused, 0), 1);
+        assert_uint_equal(count(fixture, "http_accept_failures_total"), i + 1);
+    }
+    assert_uint_equal(count(fixture, "http_connections_evicted_total"), 0);
+}
+
+/* And no other until that has helped. */
+static void shortage_has_one_idle_connection_closed(void **state)
+{
+    struct fixture *fixture = *state;
+    int clients[2];
+    int waiting = -1;
+
+    start_server(fixture);
+    clients[0] = connect_and_ask(fixture);
+    clients[1] = connect_and_ask(fixture);
+    await_count(fixture, "http_request_duration_seconds_count", 2);
+    fill_backlog(fixture, &waiting, 1);
+    assert_int_equal(accept_errno(fixture, EMFILE), EAGAIN);
+    assert_int_equal(atomic_exchange(&paused, 0), 1); /* both were busy just now */
+    assert_uint_equal(count(fixture, "http_connections_evicted_total"), 0);
+    atomic_fetch_add(&now, 11);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(accept_errno(fixture, EMFILE), EAGAIN);
+        assert_int_equal(atomic_exchange(&paused, 0), 1);
+        assert_uint_equal(count(fixture, "http_connections_evicted_total"), 1);
+    }
+    assert_uint_equal(count(fixture, "http_accept_failures_total"), 4);
+    open_gate(fixture->config.threads);
+    expect_answer(waiting, &DOCUMENT);
+    await_count(fixture, "http_connections_open", 2);
+    assert_true(client_is_quiet(clients[0]) != client_is_quiet(clients[1]));
+    atomic_fetch_add(&now, 11);
+    assert_int_equal(accept_errno(fixture, EMFILE), EAGAIN);
+    assert_uint_equal(count(fixture, "http_connections_evicted_total"), 2);
+    (void)close(clients[0]);
+    (void)close(clients[1]);
+    (void)close(waiting);
+}
+
+/* Whatever the threads have at that time. */
+static void client_is_served_when_the_shortage_has_ended(void **state)
+{
+    struct fixture *fixture = *state;
+    const int busy = start_and_ask(fixture);
+
+    for (size_t i = 0; i < COUNT_OF(shortages); i++) {
+        const unsigned long before = count(fixture, "http_accept_failures_total");
+        int waiting = -1;
+
+        atomic_store(&shortage, shortages[i]);
+        waiting = client_connect(fixture->port);
+        client_send_text(waiting, REQUEST("GET /version"));
+        do {
+            client_expect_answer(busy, REQUEST("GET /version"), &DOCUMENT);
+        } while (count(fixture, "http_accept_failures_total") < before + 10);
+        assert_true(client_is_quiet(waiting));
+        atomic_store(&shortage, 0);
+        expect_answer(waiting, &DOCUMENT);
+        (void)close(waiting);
+    }
+    (void)close(busy);
+}
+
+/* The kernel gives them up when it cannot deliver to a client for so long. */
+static void connections_have_the_deadline_in_the_kernel_too(void **state)
+{
+    struct fixture *fixture = *state;
+    const int client = start_and_ask(fixture);
+    unsigned timeout = 0;
+    socklen_t size = sizeof timeout;
+    const int listener = fixture->listener;
+    int accepted = -1;
+
+    assert_int_equal(getsockopt(listener, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, &size), 0);
+    assert_uint_equal(timeout, 30000);
+    timeout = 0;
+    for (int at = listener + 1; accepted < 0; at++) { /* the other end of the client's */
+        struct sockaddr_in own = {0};
+        struct sockaddr_in peer = {0};
+        socklen_t own_size = sizeof own;
+        socklen_t peer_size = sizeof peer;
+
+        assert_true(at < 1024);
+        if (getsockname(client, (struct sockaddr *)&own, &own_size) == 0 &&
+            getpeername(at, (struct sockaddr *)&peer, &peer_size) == 0 &&
+            own.sin_port == peer.sin_port)
+            accepted = at;
+    }
+    assert_int_equal(getsockopt(accepted, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, &size), 0);
+    assert_uint_equal(timeout, 30000);
+    (void)close(client);
 }
 
 static void draining_server_is_not_ready_and_ends_connections(void **state)
@@ -852,19 +1063,6 @@ static void request_that_is_being_answered_is_not_idle(void **state)
     (void)close(client);
 }
 
-/* Has connections wait in the backlog of the kernel, each with a request, and all threads of the
- * server at the gate. */
-static void fill_backlog(struct fixture *fixture, int *clients, size_t count)
-{
-    atomic_store(&gate_is_closed, true);
-    for (size_t i = 0; i < count; i++) {
-        clients[i] = client_connect(fixture->port);
-        client_send_text(clients[i], REQUEST("GET /version"));
-    }
-    for (unsigned i = 0; i < fixture->config.threads; i++)
-        await(&at_gate);
-}
-
 static void connections_in_the_backlog_are_served(void **state)
 {
     static const uint32_t threads[] = {1, 3};
@@ -960,10 +1158,10 @@ static void connection_in_the_backlog_waits_while_the_limit_is_reached(void **st
     fixture->config.threads = 1;
     fixture->config.max_connections = 1;
     first = start_and_ask(fixture);
-    second = client_connect(fixture->port);
-    client_send_text(second, REQUEST("GET /version"));
+    fill_backlog(fixture, &second, 1);
     server_drain(fixture->server);
     server_stop_accepting(fixture->server);
+    open_gate(1);
     assert_uint_equal(server_close_idle(fixture->server, INT64_MIN), 2);
     assert_true(client_is_quiet(first));
     assert_true(client_is_quiet(second));
@@ -1120,6 +1318,17 @@ int main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(sweep_closes_and_counts_what_completed_no_request_in_time,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(connection_above_the_limit_has_an_idle_one_closed, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(sweep_closes_what_is_above_the_limit, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(accept_tells_other_errors_as_they_are, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(shortage_without_connections_is_waited_for, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(shortage_has_one_idle_connection_closed, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(client_is_served_when_the_shortage_has_ended, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(connections_have_the_deadline_in_the_kernel_too, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(draining_server_is_not_ready_and_ends_connections, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(draining_server_answers_all_requests_that_have_arrived,
