@@ -1,0 +1,129 @@
+#!/bin/bash
+# Thousands of slow clients (Debian's slowhttptest) against the program, while a fresh client asks over and over: every
+# answer is right and in time, and afterwards all is as before. Run it from the root of the project; PROGRAM names the program.
+# Environment: CONNECTIONS (4000), DURATION (4, seconds that each attack goes on when all have come), RAW (a folder for the raw figures).
+#
+# In time: on a machine that does other things, too, no bound of wall time holds for ever. So the client asks a second server
+# in turn, which nobody attacks: 99.9 of 100 answers of the attacked one must come within 100 ms, or within ten times what that
+# of the other 99.9 of 100 took, if that is more.
+set -eu
+. tests/support/check.sh
+. tests/support/servers.sh
+
+program=${PROGRAM:?names the program}
+connections=${CONNECTIONS:-4000}
+duration=${DURATION:-4}
+raw=${RAW:-}
+
+# start FLAG...: serves at $port as process $server.
+start() {
+    "$program" --address 127.0.0.1 --port 0 --log-format json --access-log off --request-deadline 2s "$@" 2>"$scratch/log" &
+    server=$!
+    servers="$servers $server"
+    port=$(await "$scratch/log" '"port":[0-9]*' | cut -d : -f 2)
+}
+
+# metric NAME: its value now, as a whole number.
+metric() {
+    curl -sf "http://127.0.0.1:$port/metrics" >"$scratch/metrics" || fail '/metrics does not answer'
+    awk -v name="$1" '$1 == name { printf "%d\n", $2; found = 1 } END { exit !found }' "$scratch/metrics" || fail "no $1"
+}
+
+# descriptors, threads, resident: of the server.
+descriptors() { find "/proc/$server/fd" -type l | wc -l; }
+threads() { awk '$1 == "Threads:" { print $2 }' "/proc/$server/status"; }
+resident() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$server/status"; }
+
+# wait_until WHAT COMMAND...: until it succeeds, for a minute at most.
+wait_until() {
+    local what=$1 end=$((SECONDS + 60))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || fail "$what: never seen"
+        sleep 0.05
+    done
+}
+
+# Only the connection that asks is open.
+is_alone() { [ "$(metric http_connections_open)" = 1 ]; }
+has_descriptors() { [ "$(descriptors)" -le "$1" ]; }
+has_resident() { [ "$(resident)" -le "$1" ]; }
+has_evicted() { [ "$(metric http_connections_evicted_total)" -gt 0 ]; }
+
+# ask NAME COMMAND...: has the fresh client ask while COMMAND runs; leaves the 99.9th percentile of both servers in $attacked and
+# $idle.
+ask() {
+    local name=$1 client
+    shift
+    rm -f "$scratch/stop"
+    tests/support/fresh_client.py "$port" "$idle_port" "$scratch/stop" "$scratch/$name" >"$scratch/figures" 2>"$scratch/errors" &
+    client=$!
+    "$@" || fail "$*: $(cat "$scratch/said")"
+    : >"$scratch/stop"
+    wait "$client"
+    [ -z "$raw" ] || { mkdir -p "$raw" && cp "$scratch/$name" "$raw/"; }
+    awk -v name="$name" '{ printf "%s, %s: %d right, %d wrong; ms: median %s, 99 %% %s, 99.9 %% %s, worst %s\n", name,
+        NR == 1 ? "the server" : "the idle one", $1, $2, $3, $4, $5, $6 }' "$scratch/figures"
+    [ "$(awk '{ wrong += $2 } END { print wrong }' "$scratch/figures")" = 0 ] || fail "wrong: $(sort "$scratch/errors" | uniq -c)"
+    attacked=$(awk 'NR == 1 { print $5 }' "$scratch/figures")
+    idle=$(awk 'NR == 2 { print $5 }' "$scratch/figures")
+}
+
+# All that were accepted but those of the fresh client and of who reads the metrics.
+have_come() {
+    metric http_connections_accepted_total >"$scratch/accepted"
+    awk -v accepted="$(cat "$scratch/accepted")" -v wanted="$connections" '
+        /^http_requests_total{path="\/(version|healthz|metrics)"/ { accepted -= $2 }
+        END { exit accepted < wanted }' "$scratch/metrics"
+}
+
+# attack ARGUMENT...: runs slowhttptest until all of its connections have come, and DURATION seconds more.
+attack() {
+    local attacker
+    slowhttptest -c "$connections" -r "$connections" -l 120 -i 1 -p 60 -v 1 "$@" \
+        -u "http://127.0.0.1:$port/openapi.json" >"$scratch/said" 2>&1 &
+    attacker=$!
+    servers="$servers $attacker"
+    wait_until "$connections slow connections" have_come
+    sleep "$duration"
+    servers=${servers% *}
+    kill -INT "$attacker" || echo 'all slow connections were closed, and slowhttptest has ended'
+    wait "$attacker" || echo "slowhttptest ends with $?"
+}
+
+# survive NAME LIMIT ARGUMENT...: attacks a server with that limit of connections.
+survive() {
+    local name=$1 limit=$2 had_descriptors had_threads had_resident
+    shift 2
+    needs slowhttptest curl python3
+    [ "$(ulimit -n)" -ge $((connections + 500)) ] || ulimit -n $((connections + 500)) || skip "ulimit -n is too low"
+    trap stop_servers EXIT
+    trap 'exit 130' INT TERM
+    start
+    idle_port=$port
+    start --max-connections "$limit"
+    wait_until 'no connection' is_alone
+    had_descriptors=$(descriptors) had_threads=$(threads) had_resident=$(resident)
+    ask "$name" attack "$@"
+    awk -v a="$attacked" -v i="$idle" 'BEGIN { exit !(a <= 100 || a <= 10 * i) }' || fail "99.9 % take $attacked ms, else $idle ms"
+    [ "$limit" -gt "$connections" ] || has_evicted || fail 'none was closed to make room'
+    wait_until 'no connection' is_alone
+    wait_until "$had_descriptors descriptors" has_descriptors "$had_descriptors"
+    expect_equal "$(threads)" "$had_threads"
+    # Less than 1 kB for each connection: what they needed (10 kB) has gone back.
+    wait_until "memory: $had_resident kB before" has_resident $((had_resident + connections))
+    echo "$name: before and after: descriptors $had_descriptors $(descriptors), threads $had_threads $(threads), kB $had_resident $(resident)"
+    curl -sf "http://127.0.0.1:$port/version" >"$scratch/version"
+    kill "$server"
+    wait "$server" || fail "ends with $?: $(cat "$scratch/log")"
+    servers=${servers% *}
+}
+
+slow_heads() { survive slow_heads 10000 -H; }
+slow_bodies() { survive slow_bodies 10000 -B -s 8192; }
+slow_readers() { survive slow_readers 10000 -X -k 10 -n 1 -w 1 -y 256 -z 5; }
+many_ranges() { survive many_ranges 10000 -R; }
+slow_heads_above_the_limit() { survive slow_heads_above_the_limit 1000 -H; }
+slow_readers_above_the_limit() { survive slow_readers_above_the_limit 1000 -X -k 10 -n 1 -w 1 -y 256 -z 5; }
+
+run_tests slow_heads slow_bodies slow_readers many_ranges slow_heads_above_the_limit slow_readers_above_the_limit
