@@ -45,7 +45,7 @@ static void judge_address(const char *text)
 
 static unsigned bit(const struct address_key *key, unsigned i)
 {
-    return key->bytes[i / 8] >> (7 - i % 8) & 1U;
+    return ((unsigned)key->bytes[i / 8] >> (7 - i % 8)) & 1U;
 }
 
 /* True when the first `bits` bits are those of the prefix. */
