@@ -363,6 +363,9 @@ static void add_checked(struct builder *builder, const struct call *call,
         add_return(builder, otherwise);
 }
 
+/* What a tracer (strace) makes of a call that it wants to fail: the kernel then calls nothing. */
+static const uint32_t NO_CALL = ~0U;
+
 /* Calls of another machine have other numbers: i386 on x86-64, arm on arm64. Those of the x32 ABI
  * have a bit of their own (30), and all bits but for those the numbers of x86-64. */
 static void add_machine(struct builder *builder)
@@ -373,7 +376,8 @@ static void add_machine(struct builder *builder)
     add(builder, BPF_JMP | BPF_JEQ | BPF_K, is_x86 ? AUDIT_ARCH_X86_64 : AUDIT_ARCH_AARCH64, 1, 0);
     add_return(builder, SECCOMP_RET_KILL_PROCESS);
     add_load(builder, offsetof(struct seccomp_data, nr));
-    add(builder, BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 1);
+    add(builder, BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 2);
+    add(builder, BPF_JMP | BPF_JEQ | BPF_K, NO_CALL, 1, 0);
     add_return(builder, SECCOMP_RET_KILL_PROCESS);
 }
 
