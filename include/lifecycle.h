@@ -9,9 +9,9 @@
 /* Prepares the process for its signals: SIGTERM, SIGINT and SIGHUP wait for lifecycle_run(), in
  * this thread and in those that it starts later; SIGPIPE is ignored (a client that is gone is an
  * error of its connection), and so are SIGXFSZ (a log file at its limit) and SIGCHLD, so that
- * as process 1 it leaves no zombies. SIGHUP
- * stays ignored when it was at the start of the process, as nohup(1) does. */
-void lifecycle_block_signals(void);
+ * as process 1 it leaves no zombies. SIGHUP stays ignored when it was at the start of the process,
+ * as nohup(1) does. Returns 0, or a negative errno when signals cannot be blocked. */
+int lifecycle_block_signals(void);
 
 /* Waits for a signal, then stops the server's work: not ready for the drain delay, no new
  * connections after it, at most the shutdown timeout for requests in flight. The server is still to

@@ -33,14 +33,14 @@ static sigset_t stop_signals(void)
     return set;
 }
 
-void lifecycle_block_signals(void)
+int lifecycle_block_signals(void)
 {
     const sigset_t set = stop_signals();
 
     (void)signal(SIGPIPE, SIG_IGN);
     (void)signal(SIGXFSZ, SIG_IGN);
     (void)signal(SIGCHLD, SIG_IGN);
-    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    return sigprocmask(SIG_BLOCK, &set, NULL) == 0 ? 0 : -errno;
 }
 
 static const char *signal_name(int number)

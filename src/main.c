@@ -212,11 +212,14 @@ static int serve(struct config *config, const struct build_info *info)
     const uint32_t files = resources_open_files();
     struct usage usage;
     struct log log;
+    int blocked = 0;
     int status = EXIT_FAILED;
 
     log_init(&log, STDERR_FILENO, config->log_format, config->log_level);
     log.rate = config->access_log_rate;
-    lifecycle_block_signals();
+    blocked = lifecycle_block_signals();
+    if (blocked < 0)
+        return fail_to_run(&log, "cannot block signals", strerror(-blocked));
     if (resolve_config(config, files, &log) < 0)
         return EXIT_FAILED;
     usage_open(&usage, "/proc/self", files);

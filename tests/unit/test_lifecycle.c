@@ -1,5 +1,5 @@
 /* wraps: server_drain server_stop_accepting server_close_idle server_sweep */
-/* wraps: monotonic_milliseconds sigtimedwait */
+/* wraps: monotonic_milliseconds sigtimedwait sigprocmask */
 #include "test.h"
 
 #include <errno.h>
@@ -34,6 +34,7 @@ static struct {
     int64_t sweep_interval; /* that the server wants; 0: SWEEP_INTERVAL */
     unsigned interruptions; /* of waits that take time, as SIGSTOP and SIGCONT make them */
     unsigned failing_wait;  /* 1: the first; 0: none */
+    bool is_unblockable;    /* whatever signal is to be blocked */
     int64_t standstill; /* at the end of the first wait that takes time, as while SIGSTOP lasts */
 } script;
 
@@ -54,6 +55,8 @@ int64_t __wrap_monotonic_milliseconds(void);
 int64_t __wrap_server_sweep(struct server *server);
 int __real_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
 int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
+int __real_sigprocmask(int how, const sigset_t *set, sigset_t *old);
+int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old);
 
 /* Nothing looks into the server. */
 static struct server *some_server(void)
@@ -120,6 +123,14 @@ int64_t __wrap_server_sweep(struct server *server)
         swept[sweeps] = now - START;
     sweeps++;
     return script.sweep_interval != 0 ? script.sweep_interval : SWEEP_INTERVAL;
+}
+
+int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old)
+{
+    if (!script.is_unblockable)
+        return __real_sigprocmask(how, set, old);
+    errno = EPERM;
+    return -1;
 }
 
 /* Moves the clock on by `timeout`, or to the signal of the script, whichever is first. */
@@ -246,9 +257,16 @@ static void expect_run(uint32_t drain_delay, uint32_t shutdown_timeout, int resu
     assert_true(longest_without_sweep <= SWEEP_INTERVAL + script.look_takes + 2 * standstill);
 }
 
+static void signals_that_cannot_be_blocked_are_an_error(void **state)
+{
+    (void)state;
+    script.is_unblockable = true;
+    assert_int_equal(lifecycle_block_signals(), -EPERM);
+}
+
 static void begin(int signal)
 {
-    lifecycle_block_signals();
+    assert_int_equal(lifecycle_block_signals(), 0);
     assert_int_equal(raise(signal), 0);
 }
 
@@ -257,7 +275,7 @@ static void block_signals_blocks_those_that_stop_and_no_others(void **state)
     sigset_t mask;
 
     (void)state;
-    lifecycle_block_signals();
+    assert_int_equal(lifecycle_block_signals(), 0);
     assert_int_equal(pthread_sigmask(SIG_SETMASK, NULL, &mask), 0);
     for (int number = 1; number < NSIG; number++) {
         const bool stops = number == SIGTERM || number == SIGINT || number == SIGHUP;
@@ -274,7 +292,7 @@ static void block_signals_ignores_broken_pipes_full_files_and_children(void **st
     struct sigaction action;
 
     (void)state;
-    lifecycle_block_signals();
+    assert_int_equal(lifecycle_block_signals(), 0);
     for (size_t i = 0; i < COUNT_OF(ignored); i++) {
         assert_int_equal(sigaction(ignored[i], NULL, &action), 0);
         assert_ptr_equal(action.sa_handler, SIG_IGN);
@@ -315,7 +333,7 @@ static void signal_that_was_ignored_stays_ignored(void **state)
 static void waiting_for_the_first_signal_goes_on_after_interruptions(void **state)
 {
     (void)state;
-    lifecycle_block_signals();
+    assert_int_equal(lifecycle_block_signals(), 0);
     script.interruptions = 2;
     script.signals[0].number = SIGTERM;
     script.signals[0].comes = 5000;
@@ -336,7 +354,7 @@ static void server_is_swept_when_it_wants_to_be(void **state)
         char calls[64];
 
         reset_clock();
-        lifecycle_block_signals();
+        assert_int_equal(lifecycle_block_signals(), 0);
         script.signals[0].number = SIGTERM;
         script.signals[0].comes = rows[i].signal_comes;
         script.signals[1] = script.signals[0]; /* leaves at once */
@@ -358,7 +376,7 @@ static void server_is_swept_more_often_when_it_wants_to_be(void **state)
     static const int64_t times[] = {0, 7, 14, 21, 28};
 
     (void)state;
-    lifecycle_block_signals();
+    assert_int_equal(lifecycle_block_signals(), 0);
     script.sweep_interval = 7;
     script.signals[0].number = SIGTERM;
     script.signals[0].comes = 30;
@@ -373,7 +391,7 @@ static void server_is_swept_while_it_drains_and_stops(void **state)
     static const int64_t times[] = {0, 1000, 2000, 3000, 4000, 5000, 6000, 7000, 8000};
 
     (void)state;
-    lifecycle_block_signals();
+    assert_int_equal(lifecycle_block_signals(), 0);
     script.signals[0].number = SIGTERM;
     script.signals[0].comes = 1700;
     script.connections = 3;
@@ -408,7 +426,7 @@ static void sweep_after_a_standstill_is_left_out(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         reset_clock();
-        lifecycle_block_signals();
+        assert_int_equal(lifecycle_block_signals(), 0);
         script.standstill = rows[i].standstill;
         script.signals[0].number = SIGTERM;
         script.signals[0].comes = rows[i].times[1] + 1;
@@ -565,6 +583,8 @@ static void wait_that_is_not_allowed_ends_the_service_and_is_said(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(signals_that_cannot_be_blocked_are_an_error, save_signals,
+                                        restore_signals),
         cmocka_unit_test_setup_teardown(block_signals_blocks_those_that_stop_and_no_others,
                                         save_signals, restore_signals),
         cmocka_unit_test_setup_teardown(block_signals_ignores_broken_pipes_full_files_and_children,

@@ -24,6 +24,7 @@ static struct {
     const char *build_info_error;
     unsigned files;
     unsigned cpus;
+    int blocked; /* a negative errno: signals cannot be */
     bool has_metrics;
     bool has_handlers;
     int listener; /* or a negative errno */
@@ -43,7 +44,7 @@ enum { LISTENER = 1234 };
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
 bool __wrap_build_info_check(const struct build_info *info, char *error, size_t size);
-void __wrap_lifecycle_block_signals(void);
+int __wrap_lifecycle_block_signals(void);
 unsigned __wrap_resources_open_files(void);
 unsigned __wrap_resources_cpus(const char *root, const char *self);
 void __wrap_usage_open(struct usage *usage, const char *self, unsigned max_open);
@@ -117,9 +118,10 @@ bool __wrap_build_info_check(const struct build_info *info, char *error, size_t 
     return calls.build_info_error == NULL;
 }
 
-void __wrap_lifecycle_block_signals(void)
+int __wrap_lifecycle_block_signals(void)
 {
     note("block signals\n");
+    return calls.blocked;
 }
 
 unsigned __wrap_resources_open_files(void)
@@ -452,6 +454,14 @@ static void service_whose_address_cannot_be_told_runs_all_the_same(void **state)
     (void)state;
     calls.has_name = false;
     expect_run(NULL, 0, "", LISTENING("unknown", 0, 2, 996) STOPPED);
+}
+
+static void service_whose_signals_cannot_be_blocked_fails(void **state)
+{
+    (void)state;
+    calls.blocked = -EPERM;
+    expect_run(NULL, 1, "",
+               LINE("error", "cannot block signals\",\"error\":\"Operation not permitted\""));
 }
 
 static void service_without_memory_for_metrics_fails(void **state)
@@ -830,6 +840,7 @@ int main(void)
         cmocka_unit_test_setup(service_logs_no_more_than_the_level_that_is_set, set_up),
         cmocka_unit_test_setup(service_that_is_interrupted_exits_with_1, set_up),
         cmocka_unit_test_setup(service_whose_address_cannot_be_told_runs_all_the_same, set_up),
+        cmocka_unit_test_setup(service_whose_signals_cannot_be_blocked_fails, set_up),
         cmocka_unit_test_setup(service_without_memory_for_metrics_fails, set_up),
         cmocka_unit_test_setup(service_without_memory_for_answers_fails, set_up),
         cmocka_unit_test_setup(service_that_cannot_listen_says_where_and_why, set_up),
