@@ -184,8 +184,10 @@ tag_off_main_is_refused() {
     git checkout --quiet main
 }
 
-# It also ends the jobs that would come after.
+# It also ends the jobs that would come after. The one beside it has nothing to find, and takes a minute.
 broken_unit_test_is_refused() {
+    sed -i -e 's/run: make lint-delivery WERROR=0$/run: "true"/' -e 's/^          make delivery-test$/          true/' \
+        .github/workflows/ci.yml
     sed -i 's/"Method Not Allowed"/"Not Allowed"/' src/handlers.c
     commit 'handlers: broken'
     expect_refused 'test_handlers.c' ci.yml refs/heads/main
