@@ -273,9 +273,9 @@ static void clients_that_reset_within_answers_leave_nothing_behind(void **state)
 /* For longer than the deadline: what came meanwhile is answered and not overdue. */
 static void requests_that_come_while_the_process_stands_still_are_answered(void **state)
 {
-    static const char *const arguments[] = {"--port=0", "--threads=1", "--request-deadline=1s",
+    static const char *const arguments[] = {"--port=0", "--threads=1", "--request-deadline=4s",
                                             NULL};
-    enum { CLIENTS = 150, STILL = 3500 };
+    enum { CLIENTS = 150, STILL = 4500 };
     uint16_t port = 0;
     struct process *process = process_serve(arguments, &port);
     int clients[CLIENTS];
