@@ -22,7 +22,8 @@ struct connection {
     struct connection *next;
     struct connection_peer *peer;    /* NULL when connections by address are not limited */
     int64_t accepted;                /* when, in milliseconds of CLOCK_MONOTONIC */
-    bool is_shut_down;               /* refused, overdue or in the way of others */
+    bool is_shut_down;               /* refused, overdue, left or in the way of others */
+    int64_t left;                    /* `done` when its client was found to have left, or 0 */
     int socket;                      /* open as long as the record is in the list */
     bool is_refused;                 /* its address has enough connections: not to be served */
     atomic_int_fast64_t done;        /* when the last request was completed, or `accepted` */
@@ -82,7 +83,11 @@ size_t connections_shutdown_idle(struct connections *connections, int64_t accept
 
 /* Shuts down the sockets of the connections that have completed no request since `before`
  * (milliseconds of CLOCK_MONOTONIC), whatever they are at. Their threads then close them. Returns
- * how many that were; each is counted once. */
+ * how many that were; each is counted once.
+ * Also shuts down those whose clients have ended their side and taken all they were sent, when that
+ * was so at the call before, too, and no request was completed since: libmicrohttpd does not
+ * always see an end that comes with the last bytes. These are not counted. So to be called about
+ * once a second. */
 size_t connections_shutdown_overdue(struct connections *connections, int64_t before);
 
 /* Makes room: when more than `limit` connections are open, those that are shut down not among them,

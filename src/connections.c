@@ -202,16 +202,34 @@ size_t connections_shutdown_idle(struct connections *connections, int64_t accept
     return open;
 }
 
+/* True when the client has ended its side, its thread has read all, and it has taken all. */
+static bool has_left(const struct connection *connection)
+{
+    char byte = 0;
+
+    return recv(connection->socket, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) == 0 &&
+           !has_unread_answer(connection->socket);
+}
+
 size_t connections_shutdown_overdue(struct connections *connections, int64_t before)
 {
     size_t count = 0;
 
     pthread_mutex_lock(&connections->lock);
     for (struct connection *at = connections->first; at != NULL; at = at->next) {
-        if (at->is_shut_down || atomic_load(&at->done) > before)
+        const int64_t done = atomic_load(&at->done);
+
+        if (at->is_shut_down)
             continue;
-        shut_down(connections, at);
-        count++;
+        if (done <= before) {
+            shut_down(connections, at);
+            count++;
+        } else if (has_left(at)) {
+            /* Not at first sight: its thread may be about to answer. */
+            if (at->left == done)
+                shut_down(connections, at);
+            at->left = done;
+        }
     }
     pthread_mutex_unlock(&connections->lock);
     return count;

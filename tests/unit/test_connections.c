@@ -763,6 +763,70 @@ static void overdue_connections_are_shut_down_whatever_they_are_at_and_counted_o
         close_pair(&pairs[i]);
 }
 
+/* Calls the sweep, in which nothing is overdue, and returns whether it has shut the connection
+ * down.
+ */
+static bool is_swept(struct connections *connections, const struct connection *connection)
+{
+    assert_uint_equal(connections_shutdown_overdue(connections, INT64_MIN), 0);
+    return connection->is_shut_down;
+}
+
+/* Waits until the end of what the client has sent can be read. */
+static void end_client(const struct pair *pair)
+{
+    struct pollfd end = {.fd = pair->server, .events = POLLRDHUP};
+
+    assert_int_equal(shutdown(pair->client, SHUT_WR), 0);
+    assert_int_equal(poll(&end, 1, PATIENCE), 1);
+}
+
+static void client_that_has_left_is_swept_at_the_second_look(void **state)
+{
+    const struct pair pair = open_pair();
+    struct connections connections;
+    struct connection *connection = add_pair(&connections, &pair);
+    char bytes[3];
+
+    (void)state;
+    for (int i = 0; i < 3; i++)
+        assert_false(is_swept(&connections, connection)); /* is there, and idle */
+    send_and_wait(&pair, "GET", 3);
+    end_client(&pair);
+    for (int i = 0; i < 3; i++)
+        assert_false(is_swept(&connections, connection)); /* its thread has to read */
+    assert_int_equal(recv(pair.server, bytes, sizeof bytes, 0), 3);
+    assert_false(is_swept(&connections, connection));
+    atomic_fetch_add(&connection->done, 1); /* was answered */
+    assert_false(is_swept(&connections, connection));
+    assert_true(is_swept(&connections, connection));
+    client_expect_closed(pair.client);
+    remove_all(&connections);
+    close_pair(&pair);
+}
+
+static void client_that_has_left_and_still_reads_is_not_swept(void **state)
+{
+    static char many[4096];
+    const struct pair pair = open_pair();
+    struct connections connections;
+    const struct connection *connection = add_pair(&connections, &pair);
+    char bytes[4096];
+
+    (void)state;
+    end_client(&pair);
+    while (send(pair.server, many, sizeof many, MSG_DONTWAIT) > 0)
+        ;
+    for (int i = 0; i < 3; i++)
+        assert_false(is_swept(&connections, connection));
+    while (!is_swept(&connections, connection)) {
+        while (recv(pair.client, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
+            ;
+    }
+    remove_all(&connections);
+    close_pair(&pair);
+}
+
 static void refused_connection_is_not_overdue(void **state)
 {
     const struct pair pairs[] = {open_pair(), open_pair()};
@@ -1123,6 +1187,8 @@ int main(void)
         cmocka_unit_test_setup(connection_without_memory_is_shut_down, restore_calls),
         cmocka_unit_test_setup(connection_without_memory_is_not_counted_for_its_address,
                                restore_calls),
+        cmocka_unit_test_setup(client_that_has_left_is_swept_at_the_second_look, restore_calls),
+        cmocka_unit_test_setup(client_that_has_left_and_still_reads_is_not_swept, restore_calls),
         cmocka_unit_test_setup(connection_is_overdue_when_it_has_completed_nothing_in_time,
                                restore_calls),
         cmocka_unit_test_setup(
