@@ -103,8 +103,6 @@ static const struct call ALLOWED[] = {
     {{232, NONE}}, /* epoll_wait */
     {{281, 22}},   /* epoll_pwait */
     {{45, 207}},   /* recvfrom */
-    {{46, 211}},   /* sendmsg */
-    {{44, 206}},   /* sendto */
     /* connections */
     {{288, 242}}, /* accept4 */
     {{233, 21}},  /* epoll_ctl */
@@ -265,6 +263,10 @@ static const struct {
     uint32_t otherwise; /* the answer then */
     struct condition conditions[2];
 } CHECKED[] = {
+    /* sendmsg and sendto: no MSG_FASTOPEN, which connects a socket that was shut down: the listener
+     */
+    {{{46, 211}}, SECCOMP_RET_KILL_PROCESS, {{2, MSG_FASTOPEN, 0}}},
+    {{{44, 206}}, SECCOMP_RET_KILL_PROCESS, {{3, MSG_FASTOPEN, 0}}},
     /* futex */
     {{{202, 98}}, SECCOMP_RET_ERRNO | ENOSYS, {{1, ~(uint32_t)PLAIN_FUTEX, 0}}},
     /* setsockopt: TCP_NODELAY or TCP_CORK; TCP_USER_TIMEOUT; SO_LINGER */

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #if __has_include(<linux/landlock.h>)
@@ -367,9 +368,7 @@ static const struct call ALLOWED[] = {
     BOTH(mremap, 25, 216),
     BOTH(madvise, 28, 233),
     BOTH(getpid, 39, 172),
-    BOTH(sendto, 44, 206),
     BOTH(recvfrom, 45, 207),
-    BOTH(sendmsg, 46, 211),
     BOTH(shutdown, 48, 210),
     BOTH(getsockname, 51, 204),
     BOTH(getsockopt, 55, 209),
@@ -477,9 +476,23 @@ static const struct call NO_FILES[] = {
 };
 
 /* Those that are judged by their arguments. */
-enum { FUTEX, SETSOCKOPT, FCNTL, MMAP, MPROTECT, CLONE, PRCTL, NEWFSTATAT, TKILL, TGKILL };
+enum {
+    SENDTO,
+    SENDMSG,
+    FUTEX,
+    SETSOCKOPT,
+    FCNTL,
+    MMAP,
+    MPROTECT,
+    CLONE,
+    PRCTL,
+    NEWFSTATAT,
+    TKILL,
+    TGKILL
+};
 
 static const struct call CHECKED[] = {
+    [SENDTO] = BOTH(sendto, 44, 206),     [SENDMSG] = BOTH(sendmsg, 46, 211),
     [FUTEX] = BOTH(futex, 202, 98),       [SETSOCKOPT] = BOTH(setsockopt, 54, 208),
     [FCNTL] = BOTH(fcntl, 72, 25),        [MMAP] = BOTH(mmap, 9, 222),
     [MPROTECT] = BOTH(mprotect, 10, 226), [CLONE] = BOTH(clone, 56, 220),
@@ -559,6 +572,10 @@ static void arguments_decide(void **state)
         uint64_t arguments[6];
         uint32_t answer;
     } rows[] = {
+        {SENDTO, {5, 0, 1, MSG_NOSIGNAL | MSG_MORE | MSG_DONTWAIT}, ALLOW},
+        {SENDTO, {5, 0, 1, MSG_NOSIGNAL | MSG_FASTOPEN}, (uint32_t)KILL},
+        {SENDMSG, {5, 0, MSG_NOSIGNAL | MSG_MORE}, ALLOW},
+        {SENDMSG, {5, 0, MSG_FASTOPEN}, (uint32_t)KILL},
         {MMAP, {0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS}, ALLOW},
         {MMAP, {0, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS}, ALLOW},
         {MMAP, {0, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS}, (uint32_t)KILL},
