@@ -86,8 +86,8 @@ size_t connections_shutdown_idle(struct connections *connections, int64_t accept
  * how many that were; each is counted once.
  * Also shuts down those whose clients have ended their side and taken all they were sent, when that
  * was so at the call before, too, and no request was completed since: libmicrohttpd does not
- * always see an end that comes with the last bytes. These are not counted. So to be called about
- * once a second. */
+ * always see an end that comes with the last bytes. Only in the first 3 seconds after a request or
+ * the begin of the connection. These are not counted. So to be called about once a second. */
 size_t connections_shutdown_overdue(struct connections *connections, int64_t before);
 
 /* Makes room: when more than `limit` connections are open, those that are shut down not among them,

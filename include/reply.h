@@ -47,8 +47,8 @@ bool reply_queue(const struct reply *reply, struct MHD_Connection *connection, b
  * Returns false when the socket does not take all of it. */
 bool reply_send(int socket, unsigned status, bool is_head, size_t *size);
 
-/* How many requests libmicrohttpd has answered by itself in this process, as it could not parse
- * them or had no room for them. */
+/* How many requests libmicrohttpd could not parse or had no room for in this process, so that it,
+ * or reply_send(), has refused them. */
 uint64_t reply_count_malformed(void);
 
 #endif

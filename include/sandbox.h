@@ -6,14 +6,14 @@
  * 2. Landlock: every right that the kernel can take is taken, and none is given back: no file or
  *    folder can be opened, made or removed, and, as far as the kernel's ABI goes, no TCP port bound
  *    or connected to (4), no device asked (5), no abstract Unix socket of others connected to and
- * no signal sent to others (6), no other Unix socket either (9). What is open stays usable.
+ *    no signal sent to others (6), no other Unix socket either (9). What is open stays usable.
  * 3. seccomp: a list of system calls. What is on it is allowed, for some only with the arguments
  *    that are used here. The rest:
  *    - What only an intruder asks for kills the process (SIGSYS): programs, processes, sockets,
  *      signals to others, memory that can be executed, mounts, modules, tracing, keys, io_uring and
  *      their like; and calls of another architecture or of the x32 ABI.
  *    - What opens or looks for files fails with EACCES, as Landlock has it: a libc may look for
- * time zones, or ask how many CPUs there are, and goes on without.
+ *      time zones, or ask how many CPUs there are, and goes on without.
  *    - All else fails with ENOSYS, as on a kernel that has no such call: what a libc tries first on
  *      newer kernels (clone3, statx, …) makes it fall back, which EPERM would not. */
 #ifndef VERSIOND_SANDBOX_H

@@ -16,6 +16,10 @@ enum { LOOKS_MAX = 16 };
 /* Milliseconds in which a client that is there sends its next request. */
 enum { SPARED = 10 };
 
+/* Milliseconds after a request in which it is looked whether the client has left: two looks or
+ * more. Not at those that have been idle for longer, who are the many. */
+enum { FRESH = 3000 };
+
 /* How many connections an address has. */
 struct connection_peer {
     struct address_key key; /* first: a key alone is compared with it */
@@ -213,6 +217,7 @@ static bool has_left(const struct connection *connection)
 
 size_t connections_shutdown_overdue(struct connections *connections, int64_t before)
 {
+    const int64_t fresh = monotonic_milliseconds() - FRESH;
     size_t count = 0;
 
     pthread_mutex_lock(&connections->lock);
@@ -224,7 +229,7 @@ size_t connections_shutdown_overdue(struct connections *connections, int64_t bef
         if (done <= before) {
             shut_down(connections, at);
             count++;
-        } else if (has_left(at)) {
+        } else if (done > fresh && has_left(at)) {
             /* Not at first sight: its thread may be about to answer. */
             if (at->left == done)
                 shut_down(connections, at);

@@ -285,7 +285,8 @@ static bool is_short_of_room(const struct connection *record, struct MHD_Connect
 
 /* libmicrohttpd closes a connection without a word when the head of a request has left no room for
  * that of the answer which was queued. Nothing of it has been sent then, and the socket takes
- * another one. When the reason was that the client is gone, the socket takes none.
+ * another one. When the reason was that the client is gone, the socket takes none. (A third reason,
+ * no memory in the kernel for what is sent, is none that a socket of TCP gives without waiting.)
  * Returns the status that the client is sent, which is `status` unless that was so. */
 static unsigned refuse_for_room(struct connection *record, unsigned status)
 {

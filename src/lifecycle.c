@@ -68,13 +68,13 @@ static int wait_for_signal(struct server *server, int64_t deadline, int64_t *swe
     const sigset_t set = stop_signals();
 
     for (;;) {
-        const int64_t now = monotonic_milliseconds();
-        const int64_t left = earlier(deadline, *sweep) - now;
+        const int64_t left = earlier(deadline, *sweep) - monotonic_milliseconds();
         const struct timespec timeout = {
             .tv_sec = left > 0 ? (time_t)(left / 1000) : 0,
             .tv_nsec = left > 0 ? (long)(left % 1000) * 1000000 : 0,
         };
         const int number = sigtimedwait(&set, NULL, &timeout);
+        const int64_t now = monotonic_milliseconds();
 
         if (number > 0)
             return number;

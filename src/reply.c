@@ -148,6 +148,10 @@ bool reply_queue(const struct reply *reply, struct MHD_Connection *connection, b
            MHD_YES;
 }
 
+/* Requests that were refused before or beside the handlers. What libmicrohttpd calls for them is
+ * given nothing that could hold a count. */
+static atomic_uint_fast64_t malformed;
+
 enum { DATE_MAX = 80 }; /* for any numbers */
 
 /* Prints the time as a Date field has it (RFC 9110, section 5.6.7). */
@@ -178,15 +182,16 @@ bool reply_send(int socket, unsigned status, bool is_head, size_t *size)
                  "Content-Type: " PROBLEM "\r\nCache-Control: no-store\r\n"
                  "X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n\r\n%s",
                  status, MHD_get_reason_phrase_for(status), date, *size, is_head ? "" : REFUSED);
-    return send(socket, answer, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) == length;
+    if (send(socket, answer, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) != length)
+        return false;
+    atomic_fetch_add(&malformed, 1);
+    return true;
 }
 
 /* libmicrohttpd answers by itself what it cannot parse or has no room for, with this function and
  * neither our fields nor a way to add them. The linker's --wrap puts ours in its place, so that
  * those answers carry what every answer carries. Which status it will send is not said here, so the
- * problem document has none (RFC 9457, section 3.1: every member is optional). It is called with
- * nothing that could hold a count of the calls, either. */
-static atomic_uint_fast64_t malformed;
+ * problem document has none (RFC 9457, section 3.1: every member is optional). */
 
 struct MHD_Response *__wrap_MHD_create_response_from_buffer_static(size_t size, const void *buffer);
 

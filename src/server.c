@@ -33,7 +33,7 @@ enum { CLIENT_DISCIPLINE = 1 };
 enum { HAND_OVER_TIMEOUT = 250 };
 
 /* Milliseconds between looks for connections that are overdue, all of which are looked at; for too
- * many; and for these while they are too many, since all others were busy. */
+ * many, when there may soon be; and while there are too many, since all were busy. */
 enum { OVERDUE_INTERVAL = 1000, SWEEP_INTERVAL = 50, CROWDED_INTERVAL = 10 };
 
 /* Milliseconds to wait when a connection cannot be accepted. The thread's other connections wait,
@@ -67,7 +67,7 @@ static void panic(void *cls, const char *file, unsigned line, const char *reason
 }
 
 /* The one that server_accept() works for: a process has one. */
-static _Atomic(struct server *) running;
+static struct server *running;
 
 /* True for what accept4() says when the process or the system has no more of something. */
 static bool is_shortage(int error)
@@ -89,7 +89,7 @@ static void make_room(struct server *server)
 
 int server_accept(int listener, struct sockaddr *address, socklen_t *size, int flags)
 {
-    struct server *server = atomic_load(&running);
+    struct server *server = running;
     const int socket = accept4(listener, address, size, flags);
 
     if (socket >= 0 && atomic_load(&server->has_made_room))
@@ -119,7 +119,7 @@ struct server *server_start(const struct server_parts *parts)
     dispatch->metrics = parts->metrics;
     connections_init(&dispatch->connections, config->max_connections_per_ip);
     MHD_set_panic_func(panic, parts->log);
-    atomic_store(&running, server);
+    running = server; /* before there are threads */
     /* Connections have it from the listener: what a client that is gone was sent is not kept for
      * longer. A kernel that does not know it (before Linux 2.6.37) keeps it for minutes. */
     (void)setsockopt(parts->listener, IPPROTO_TCP, TCP_USER_TIMEOUT, &config->request_deadline,
@@ -154,6 +154,7 @@ int64_t server_sweep(struct server *server)
     struct dispatch *dispatch = &server->dispatch;
     const size_t limit = dispatch->config->max_connections;
     const int64_t now = monotonic_milliseconds();
+    size_t count = 0;
 
     if (now >= server->next_overdue) {
         server->next_overdue = now + OVERDUE_INTERVAL;
@@ -163,7 +164,10 @@ int64_t server_sweep(struct server *server)
     }
     while (connections_evict(&dispatch->connections, limit))
         metrics_count_evicted(dispatch->metrics);
-    return connections_count(&dispatch->connections) > limit ? CROWDED_INTERVAL : SWEEP_INTERVAL;
+    count = connections_count(&dispatch->connections);
+    if (count > limit)
+        return CROWDED_INTERVAL;
+    return count > limit / 2 ? SWEEP_INTERVAL : server->next_overdue - now;
 }
 
 /* How many connections were handed over that no thread has opened yet. A thread at its limit drops

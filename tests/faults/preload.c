@@ -1,12 +1,14 @@
 /* For LD_PRELOAD: faults that no system call shows. Built as preload.so for tests/faults/faults.py,
  * for programs that glibc is linked with as a library. What fails is said in the environment:
- *   FAULT_ALLOCATION=N   the Nth allocation of the program, whoever makes it, gets no memory; N+:
- * all from it on FAULT_SEND=BYTES     a socket takes at most so many bytes at once
- *   FAULT_RECEIVE=BYTES  it gives at most so many at once
- *   FAULT_CLOCK=SECONDS  the time of day steps so far ahead with every second look at it, and back
- * with the next FAULT_SLEEP=N        as if the machine had slept an hour before the Nth look at the
- * time that goes forward FAULT_LOG=FILE       gets a line for each allocation that failed, and at
- * the end how many there were */
+ * - FAULT_ALLOCATION=N: the Nth allocation of the program, whoever makes it, gets no memory; with
+ *   N+ all from it on.
+ * - FAULT_BUFFER=BYTES: the kernel keeps about so many bytes for a client that has not taken them.
+ * - FAULT_CLOCK=SECONDS: the time of day steps so far ahead with every second look at it, and back
+ *   with the next.
+ * - FAULT_SLEEP=N: as if the machine had slept an hour before the Nth look at the time that goes
+ *   forward.
+ * - FAULT_LOG=FILE: gets a line for each allocation that failed, and at the end how many there
+ *   were. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>

@@ -781,14 +781,18 @@ static void end_client(const struct pair *pair)
     assert_int_equal(poll(&end, 1, PATIENCE), 1);
 }
 
+static const struct timespec FIVE_SECONDS = {.tv_sec = 5};
+
 static void client_that_has_left_is_swept_at_the_second_look(void **state)
 {
     const struct pair pair = open_pair();
     struct connections connections;
-    struct connection *connection = add_pair(&connections, &pair);
+    struct connection *connection = NULL;
     char bytes[3];
 
     (void)state;
+    clock_shows = &FIVE_SECONDS;
+    connection = add_pair(&connections, &pair);
     for (int i = 0; i < 3; i++)
         assert_false(is_swept(&connections, connection)); /* is there, and idle */
     send_and_wait(&pair, "GET", 3);
@@ -797,7 +801,10 @@ static void client_that_has_left_is_swept_at_the_second_look(void **state)
         assert_false(is_swept(&connections, connection)); /* its thread has to read */
     assert_int_equal(recv(pair.server, bytes, sizeof bytes, 0), 3);
     assert_false(is_swept(&connections, connection));
-    atomic_fetch_add(&connection->done, 1); /* was answered */
+    atomic_store(&connection->done, 2000); /* was answered: three seconds ago, and less */
+    for (int i = 0; i < 3; i++)
+        assert_false(is_swept(&connections, connection));
+    atomic_store(&connection->done, 2001);
     assert_false(is_swept(&connections, connection));
     assert_true(is_swept(&connections, connection));
     client_expect_closed(pair.client);
@@ -810,10 +817,12 @@ static void client_that_has_left_and_still_reads_is_not_swept(void **state)
     static char many[4096];
     const struct pair pair = open_pair();
     struct connections connections;
-    const struct connection *connection = add_pair(&connections, &pair);
+    const struct connection *connection = NULL;
     char bytes[4096];
 
     (void)state;
+    clock_shows = &FIVE_SECONDS;
+    connection = add_pair(&connections, &pair);
     end_client(&pair);
     while (send(pair.server, many, sizeof many, MSG_DONTWAIT) > 0)
         ;

@@ -578,6 +578,8 @@ static void expect_sent(unsigned status, bool is_head, const char *expected)
 
 static void reply_send_sends_a_whole_answer(void **state)
 {
+    const uint64_t before = reply_count_malformed();
+
 #define SENT(status)                                                                               \
     "HTTP/1.1 " status "\r\n\r\nConnection: close\r\nContent-Type: " TYPE_PROBLEM                  \
     "\r\nCache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\nContent-Length: "           \
@@ -586,6 +588,7 @@ static void reply_send_sends_a_whole_answer(void **state)
     expect_sent(431, false, SENT("431 Request Header Fields Too Large") DOCUMENT_REFUSED);
     expect_sent(414, false, SENT("414 URI Too Long") DOCUMENT_REFUSED);
     expect_sent(431, true, SENT("431 Request Header Fields Too Large"));
+    assert_int_equal(reply_count_malformed() - before, 3);
 #undef SENT
 }
 
