@@ -218,14 +218,14 @@ prometheus-test: ## try metrics, alerts and dashboard with a real Prometheus (wa
 browser-test: ## look at the page and the badge with Chromium (SCREENSHOTS=docs takes pictures; wants chromium, npm)
 	@SCREENSHOTS="$(SCREENSHOTS)" tests/run.sh $(OUT)/tests/browser-log tests/browser/page.sh
 
-.PHONY: slow-test
-slow-test: $(PROGRAM) ## hold it with thousands of slow clients (CONNECTIONS, DURATION; wants slowhttptest, python3)
-	@PROGRAM="$(PROGRAM)" tests/run.sh $(OUT)/tests/slow-log tests/e2e/slow.sh
-
 .PHONY: operability-test
 operability-test: $(PROGRAM) ## these three at once: contract-test, prometheus-test, browser-test
 	@PROGRAM="$(PROGRAM)" tests/run.sh $(OUT)/tests/operability-log tests/contract/contract.sh tests/e2e/prometheus.sh \
 	    tests/browser/page.sh
+
+.PHONY: slow-test
+slow-test: $(PROGRAM) ## hold it with thousands of slow clients (CONNECTIONS, DURATION; wants slowhttptest, python3)
+	@PROGRAM="$(PROGRAM)" tests/run.sh $(OUT)/tests/slow-log tests/e2e/slow.sh
 
 .PHONY: fuzz
 fuzz: ## look for inputs that break parsers, log, server (SECONDS=60 in all, TARGET=one: docs/fuzzing.md; wants clang)
