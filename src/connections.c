@@ -206,13 +206,20 @@ size_t connections_shutdown_idle(struct connections *connections, int64_t accept
     return open;
 }
 
-/* True when the client has ended its side, its thread has read all, and it has taken all. */
-static bool has_left(const struct connection *connection)
+/* Looks at what has come on a connection and was not read: more than 0 bytes, 0 for its end, -1 for
+ * neither. It does not wait, so it may be called with the lock held. */
+static ssize_t peek(int socket)
 {
     char byte = 0;
 
-    return recv(connection->socket, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) == 0 &&
-           !has_unread_answer(connection->socket);
+    /* NOLINTNEXTLINE(clang-analyzer-unix.BlockInCriticalSection) */
+    return recv(socket, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
+}
+
+/* True when the client has ended its side, its thread has read all, and it has taken all. */
+static bool has_left(const struct connection *connection)
+{
+    return peek(connection->socket) == 0 && !has_unread_answer(connection->socket);
 }
 
 size_t connections_shutdown_overdue(struct connections *connections, int64_t before)
@@ -245,10 +252,8 @@ size_t connections_shutdown_overdue(struct connections *connections, int64_t bef
  * answer, has the turn itself. */
 static bool is_served(const struct connection *connection)
 {
-    char byte = 0;
-
     if (!atomic_load(&connection->in_request))
-        return recv(connection->socket, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) > 0;
+        return peek(connection->socket) > 0;
     return !connection_has_more(connection) && !has_unread_answer(connection->socket);
 }
 

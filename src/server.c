@@ -106,6 +106,7 @@ int server_accept(int listener, struct sockaddr *address, socklen_t *size, int f
 struct server *server_start(const struct server_parts *parts)
 {
     const struct config *config = parts->config;
+    const unsigned kept = 2 * config->request_deadline; /* milliseconds */
     struct server *server = calloc(1, sizeof *server);
     struct dispatch *dispatch = NULL;
 
@@ -121,9 +122,9 @@ struct server *server_start(const struct server_parts *parts)
     MHD_set_panic_func(panic, parts->log);
     running = server; /* before there are threads */
     /* Connections have it from the listener: what a client that is gone was sent is not kept for
-     * longer. A kernel that does not know it (before Linux 2.6.37) keeps it for minutes. */
-    (void)setsockopt(parts->listener, IPPROTO_TCP, TCP_USER_TIMEOUT, &config->request_deadline,
-                     sizeof config->request_deadline);
+     * longer. Twice the deadline, so that who does not read is found overdue, and counted, before.
+     * A kernel that does not know it (before Linux 2.6.37) keeps it for minutes. */
+    (void)setsockopt(parts->listener, IPPROTO_TCP, TCP_USER_TIMEOUT, &kept, sizeof kept);
     /* clang-format off */
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, dispatch_request, dispatch,

@@ -18,7 +18,6 @@
 #include "client.h"
 #include "clock.h"
 #include "documents.h"
-#include "inspect.h"
 #include "process.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -29,36 +28,12 @@ static const struct client_answer NOT_FOUND = {"404 Not Found",    TYPE_PROBLEM,
 
 static const char *const ARGUMENTS[] = {"--port=0", "--access-log-rate=0", NULL};
 
-/* The value of a series, asked for on this connection. */
-static double read_series(int client, const char *series)
-{
-    char *answer = NULL;
-    double value = 0;
-
-    client_send_text(client, GET("/metrics"));
-    answer = client_receive(client, false);
-    value = inspect_series(answer, series);
-    assert_true(value >= 0);
-    free(answer);
-    return value;
-}
-
-static void await_series(int client, const char *series, double value)
-{
-    const int64_t deadline = monotonic_milliseconds() + PATIENCE;
-
-    while (read_series(client, series) != value) {
-        if (monotonic_milliseconds() > deadline)
-            fail_msg("%s is not %f", series, value);
-    }
-}
-
 /* Asks for what is logged until lines are left out; all of it is answered. */
 static void drop_lines(int client)
 {
     const int64_t deadline = monotonic_milliseconds() + PATIENCE;
 
-    while (read_series(client, "log_lines_dropped_total{reason=\"slow_reader\"}") < 10) {
+    while (client_read_series(client, "log_lines_dropped_total{reason=\"slow_reader\"}") < 10) {
         assert_true(monotonic_milliseconds() < deadline);
         for (int i = 0; i < 10; i++)
             client_expect_answer(client, GET("/nowhere"), &NOT_FOUND);
@@ -256,15 +231,15 @@ static void clients_that_reset_within_answers_leave_nothing_behind(void **state)
     uint16_t port = 0;
     struct process *process = process_serve(ARGUMENTS, &port);
     const int client = client_connect(port);
-    const double descriptors = read_series(client, "process_open_fds");
+    const double descriptors = client_read_series(client, "process_open_fds");
 
     (void)state;
     for (int i = 0; i < ROUNDS; i++) {
         reset_in_the_middle_of_answers(port);
-        await_series(client, "http_connections_open", 1);
-        await_series(client, "process_open_fds", descriptors);
+        client_wait_for_series(client, "http_connections_open", 1, 1);
+        client_wait_for_series(client, "process_open_fds", descriptors, descriptors);
     }
-    assert_true(read_series(client, "http_requests_failed_total") == 0);
+    assert_true(client_read_series(client, "http_requests_failed_total") == 0);
     client_expect_answer(client, GET("/healthz"), &ALIVE);
     (void)close(client);
     process_stop(process);

@@ -165,24 +165,6 @@ static void long_query_without_value_or_fields_is_survived(void **state)
     process_stop(process);
 }
 
-static void connection_above_the_limit_of_an_address_is_closed(void **state)
-{
-    static const char *const arguments[] = {"--port=0", "--max-connections-per-ip=1", NULL};
-    uint16_t port = 0;
-    struct process *process = process_serve(arguments, &port);
-    const int first = client_connect(port);
-    int second = -1;
-
-    (void)state;
-    client_expect_answer(first, GET_HEALTHZ, &ALIVE);
-    second = client_connect(port);
-    client_expect_closed(second);
-    client_expect_answer(first, GET_HEALTHZ, &ALIVE);
-    (void)close(first);
-    (void)close(second);
-    process_stop(process);
-}
-
 /* Replaces the number of microseconds that a request took. */
 static void replace_duration(char *line)
 {
@@ -303,7 +285,6 @@ int main(void)
         cmocka_unit_test(request_may_come_a_byte_at_a_time),
         cmocka_unit_test(close_is_kept_when_the_client_asks_for_it),
         cmocka_unit_test(long_query_without_value_or_fields_is_survived),
-        cmocka_unit_test(connection_above_the_limit_of_an_address_is_closed),
         cmocka_unit_test(access_log_escapes_what_the_client_sent),
         cmocka_unit_test(access_log_has_what_the_setting_says),
     };

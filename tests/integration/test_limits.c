@@ -19,6 +19,7 @@
 #include "client.h"
 #include "clock.h"
 #include "documents.h"
+#include "inspect.h"
 #include "process.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -26,43 +27,6 @@
 #define FAILURES "http_accept_failures_total"
 
 static const struct client_answer ALIVE = {"200 OK", TYPE_JSON, NULL, DOCUMENT_OK, false, false};
-
-/* The value of a series of an answer to GET /metrics, which must be there. */
-static double find_series(const char *answer, const char *series)
-{
-    char line[256];
-    const char *at = NULL;
-
-    (void)snprintf(line, sizeof line, "\n%s ", series);
-    at = strstr(answer, line);
-    if (at == NULL)
-        fail_msg("no %s in %s", series, answer);
-    return at == NULL ? 0 : strtod(at + strlen(line), NULL);
-}
-
-static double read_series(int client, const char *series)
-{
-    char *answer = NULL;
-    double value = 0;
-
-    client_send_text(client, GET("/metrics"));
-    answer = client_receive(client, false);
-    value = find_series(answer, series);
-    free(answer);
-    return value;
-}
-
-/* Waits until a series has at least this value, or at most. */
-static void wait_for_series(int client, const char *series, double least, double most)
-{
-    const int64_t deadline = monotonic_milliseconds() + PATIENCE;
-
-    for (double value = -1; value < least || value > most;) {
-        value = read_series(client, series);
-        if (monotonic_milliseconds() > deadline)
-            fail_msg("%s is still %f", series, value);
-    }
-}
 
 /* Opens connections that begin a request and never end it. On a slow machine the server may have
  * closed one already, for another. */
@@ -117,7 +81,7 @@ static char *ask(uint16_t port, const char *request)
 static double ask_series(uint16_t port, const char *series)
 {
     char *answer = ask(port, GET("/metrics"));
-    const double value = find_series(answer, series);
+    const double value = inspect_series(answer, series);
 
     free(answer);
     return value;
@@ -184,9 +148,9 @@ static void at_the_limit_active_clients_stay(void **state)
     client_expect_answer(active, GET("/healthz"), &ALIVE);
     for (size_t i = 0; i < COUNT_OF(clients); i++) {
         open_slow(port, clients + i, 1);
-        wait_for_series(active, "http_connections_accepted_total", (double)i + 2, HUGE_VAL);
+        client_wait_for_series(active, "http_connections_accepted_total", (double)i + 2, HUGE_VAL);
     }
-    wait_for_series(active, EVICTED, 100, HUGE_VAL);
+    client_wait_for_series(active, EVICTED, 100, HUGE_VAL);
     client_expect_answer(active, GET("/healthz"), &ALIVE);
     close_all(clients, COUNT_OF(clients));
     (void)close(active);
@@ -245,12 +209,12 @@ static void at_the_limit_of_an_address_others_are_served(void **state)
     }
     other = connect_from("127.0.0.1", port);
     client_expect_answer(other, GET("/healthz"), &ALIVE);
-    wait_for_series(other, "http_connections_open", 4, 4);
+    client_wait_for_series(other, "http_connections_open", 4, 4);
     refused = connect_from("127.0.0.2", port);
     client_expect_closed(refused);
-    wait_for_series(other, "http_connections_refused_total", 1, 1);
+    client_wait_for_series(other, "http_connections_refused_total", 1, 1);
     assert_int_equal(count_closed(slow, COUNT_OF(slow)), 0);
-    assert_true(read_series(other, EVICTED) == 0);
+    assert_true(client_read_series(other, EVICTED) == 0);
     close_all(slow, COUNT_OF(slow));
     (void)close(refused);
     (void)close(other);
@@ -303,11 +267,11 @@ static long count_waits(const struct process *process)
  * too. */
 static void expect_no_spin(int client, int threads, int64_t began, double cpu)
 {
-    const double failures = read_series(client, FAILURES);
+    const double failures = client_read_series(client, FAILURES);
     const double took = (double)(monotonic_milliseconds() - began);
 
     print_message("%.0f failures, %.0f ms of CPU in %.0f ms\n", failures,
-                  (read_series(client, "process_cpu_seconds_total") - cpu) * 1000, took);
+                  (client_read_series(client, "process_cpu_seconds_total") - cpu) * 1000, took);
     assert_true(failures >= 1);
     assert_true(failures <= (took + 2) * threads);
 }
@@ -329,16 +293,16 @@ static void short_of_descriptors_clients_are_served_and_nothing_spins(void **sta
     if (process_has_runner())
         skip(); /* it takes from the limit */
     client_expect_answer(active, GET("/healthz"), &ALIVE);
-    wait_for_series(active, "http_connections_open", 2, 2);
-    cpu = read_series(active, "process_cpu_seconds_total");
+    client_wait_for_series(active, "http_connections_open", 2, 2);
+    cpu = client_read_series(active, "process_cpu_seconds_total");
     began = monotonic_milliseconds();
     files = limit_files(process, 3);
     waiting = client_connect(port);
     client_send_text(waiting, GET("/healthz"));
-    wait_for_series(active, FAILURES, 50, HUGE_VAL);
+    client_wait_for_series(active, FAILURES, 50, HUGE_VAL);
     client_expect_closed(idle);
     expect_no_spin(active, 2, began, cpu);
-    assert_true(read_series(active, EVICTED) == 1); /* it did not help: no other */
+    assert_true(client_read_series(active, EVICTED) == 1); /* it did not help: no other */
     assert_true(client_is_quiet(waiting));
     (void)limit_files(process, files);
     client_expect_answer(waiting, "", &ALIVE);
@@ -366,15 +330,15 @@ static void short_of_descriptors_new_clients_are_served_in_the_place_of_idle_one
         skip(); /* it takes from the limit */
     client_expect_answer(active, GET("/healthz"), &ALIVE);
     open_slow(port, slow, SLOW);
-    wait_for_series(active, "http_connections_open", SLOW + 1, SLOW + 1);
-    (void)limit_files(process, (rlim_t)read_series(active, "process_open_fds"));
+    client_wait_for_series(active, "http_connections_open", SLOW + 1, SLOW + 1);
+    (void)limit_files(process, (rlim_t)client_read_series(active, "process_open_fds"));
     for (int i = 0; i < PROBES; i++) {
         probes[i] = client_connect(port);
         client_expect_answer(probes[i], GET("/healthz"), &ALIVE);
         client_expect_answer(active, GET("/healthz"), &ALIVE);
     }
-    assert_true(read_series(active, FAILURES) >= 1);
-    assert_true(read_series(active, EVICTED) >= PROBES - 1);
+    assert_true(client_read_series(active, FAILURES) >= 1);
+    assert_true(client_read_series(active, EVICTED) >= PROBES - 1);
     close_all(probes, PROBES);
     close_all(slow, COUNT_OF(slow));
     (void)close(active);
@@ -491,7 +455,7 @@ static void no_client_holds_a_connection_beyond_the_deadline(void **state)
         drip(clients[i], &rows[i]);
     close_all(clients, COUNT_OF(rows));
     after = client_connect(port);
-    wait_for_series(after, "http_connections_open", 1, 1);
+    client_wait_for_series(after, "http_connections_open", 1, 1);
     (void)close(after);
     process_stop(process);
 }

@@ -16,6 +16,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 
 from server import DEADLINE, PATIENCE, Failure, Server, left_out, requests_of
@@ -35,17 +36,22 @@ class Role:
 
     def __init__(self, name, command):
         self.name = name
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.output = tempfile.TemporaryFile()  # a pipe has no room for what a long run has seen
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self.output, stderr=subprocess.STDOUT)
 
     def must_run(self, server):
         server.must_run()
         if self.process.poll() is not None:
             time.sleep(0.5)
             server.must_run()  # which would be why
-            raise Failure(f"{self.name} has ended: {self.process.stdout.read().decode(errors='replace')}")
+            raise Failure(f"{self.name} has ended: {self.said()}")
+
+    def said(self):
+        self.output.seek(0)
+        return self.output.read().decode(errors="replace")
 
     def result(self):
-        said = self.process.stdout.read().decode(errors="replace")
+        said = self.said()
         if self.process.returncode != 0:
             raise Failure(f"{self.name}, exit status {self.process.returncode}: {said}")
         return json.loads(said)

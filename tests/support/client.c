@@ -13,6 +13,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
+#include "inspect.h"
+
 enum { ANSWER_MAX = 64 * 1024 };
 
 int client_connect(uint16_t port)
@@ -180,6 +183,31 @@ char *client_receive_rest(int socket, size_t *length)
         n = receive_some(socket, bytes + *length, ANSWER_MAX - 1 - *length);
     }
     return bytes;
+}
+
+double client_read_series(int socket, const char *series)
+{
+    char *answer = NULL;
+    double value = 0;
+
+    client_send_text(socket, "GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n");
+    answer = client_receive(socket, false);
+    value = inspect_series(answer, series);
+    if (value < 0)
+        fail_msg("no %s in %s", series, answer);
+    free(answer);
+    return value;
+}
+
+void client_wait_for_series(int socket, const char *series, double least, double most)
+{
+    const int64_t deadline = monotonic_milliseconds() + PATIENCE;
+
+    for (double value = -1; value < least || value > most;) {
+        value = client_read_series(socket, series);
+        if (monotonic_milliseconds() > deadline)
+            fail_msg("%s is still %f", series, value);
+    }
 }
 
 void client_expect_closed(int socket)

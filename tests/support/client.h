@@ -47,6 +47,12 @@ void client_offer(int socket, const char *bytes, size_t length, size_t piece);
  * `*length` bytes; the caller frees it. */
 char *client_receive_rest(int socket, size_t *length);
 
+/* The value of a series of GET /metrics, which must be there. */
+double client_read_series(int socket, const char *series);
+
+/* Waits until a series is at least `least` and at most `most`. */
+void client_wait_for_series(int socket, const char *series, double least, double most);
+
 /* Waits for the end of the connection; nothing may come before it. */
 void client_expect_closed(int socket);
 
