@@ -76,7 +76,8 @@ static const struct setting SETTINGS[] = {
      .lowest = 1,
      .highest = 1000000,
      .offset = offsetof(struct config, max_connections),
-     .help = "open connections; for one more, the one longest without a completed request is closed"},
+     .help =
+         "open connections; for one more, the one longest without a completed request is closed"},
     {.flag = "--max-connections-per-ip",
      .kind = KIND_NUMBER,
      .variable = "MAX_CONNECTIONS_PER_IP",

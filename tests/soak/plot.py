@@ -50,7 +50,7 @@ def main():
     second = TOP + HEIGHT + 60
     parts = panel("Memory (RSS), kB", times, memory, f"{max(memory):,.0f}", TOP)
     parts += panel("Requests answered, millions", times, requests, f"{max(requests) / 1e6:.1f}", second)
-    said = f"make soak: {max(requests):,.0f} requests in {times[-1]:.0f} s; memory {memory[0]:.0f} to {memory[-1]:.0f} kB"
+    said = f"make soak: {max(requests):,.0f} requests in {times[-1]:.0f} s"
     pathlib.Path(sys.argv[2]).write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {second + HEIGHT + 26}" width="{WIDTH}" role="img"'
         f' font-family="{plot.FONT}" font-size="12"><title>{said}</title><style>{style(plot.THEMES["light"])}'
