@@ -113,7 +113,7 @@ static int try_openat2(void)
 
 static int try_stat(void)
 {
-    struct stat entry;
+    struct stat entry = {0};
 
     return call(SYS_newfstatat, AT_FDCWD, pointer("/etc/passwd"), pointer(&entry), 0, 0);
 }
@@ -288,7 +288,7 @@ static int try_memory(void)
 
 static int try_clock(void)
 {
-    struct timespec now;
+    struct timespec now = {0};
 
     return call(SYS_clock_gettime, CLOCK_MONOTONIC, pointer(&now), 0, 0, 0);
 }
@@ -296,7 +296,7 @@ static int try_clock(void)
 static int try_time_zone(void)
 {
     const time_t now = 1000000000;
-    struct tm parts;
+    struct tm parts = {0};
 
     return gmtime_r(&now, &parts) != NULL && parts.tm_year == 101 && parts.tm_hour == 1 ? 0
                                                                                         : EINVAL;
