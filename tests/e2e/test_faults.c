@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -168,15 +170,34 @@ static void log_at_its_limit_is_survived_and_goes_on_when_there_is_room(void **s
 
 static char mount_point[] = "/tmp/test_faults_XXXXXX";
 
-/* A disk of two pages, of which another file has one; only the process sees it. */
+/* Mounts a disk of two pages that only this process sees. */
+static bool has_mounted(void)
+{
+    return unshare(CLONE_NEWNS) == 0 && mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("tmpfs", mount_point, "tmpfs", 0, "size=8k") == 0;
+}
+
+/* Only root may, and not in every container. */
+static bool may_mount(void)
+{
+    const pid_t child = fork();
+    int status = -1;
+
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(has_mounted() ? 0 : 1);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return status == 0;
+}
+
+/* Another file has one of its pages. */
 static void mount_small_disk(void)
 {
     static const char page[4096];
     char path[64];
     int other = -1;
 
-    if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
-        mount("tmpfs", mount_point, "tmpfs", 0, "size=8k") != 0)
+    if (!has_mounted())
         _exit(126);
     (void)snprintf(path, sizeof path, "%s/other", mount_point);
     other = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
@@ -192,9 +213,11 @@ static void full_disk_is_survived_and_the_log_goes_on_when_there_is_room(void **
     int client = -1;
 
     (void)state;
-    if (geteuid() != 0)
-        skip(); /* only root may mount */
     assert_non_null(mkdtemp(mount_point));
+    if (!may_mount()) {
+        assert_int_equal(rmdir(mount_point), 0);
+        skip();
+    }
     (void)snprintf(log_path, sizeof log_path, "%s/log", mount_point);
     process = process_start_with(ARGUMENTS, NULL, mount_small_disk);
     client = client_connect(await_port(process));
