@@ -59,7 +59,7 @@ DRY_RUN ?=
 ASSETS  ?= $(BUILD_DIR)/assets
 
 # Variants, each in a folder of its own below build/:
-#   SANITIZE=address,undefined | thread | fuzzer (for make fuzz)   COVERAGE=1   VALGRIND=1 (runs the tests under it)
+#   SANITIZE=address,undefined | thread | fuzzer (for make fuzz)   COVERAGE=1   VALGRIND=1 (runs those of plain under it)
 #   STATIC=1 (a static PIE, for musl-gcc)   WERROR=1 (warnings are errors; the default in CI)
 SANITIZE =
 COVERAGE =
@@ -103,7 +103,7 @@ override $(1) := $(filter-out 0,$($(1)))
 endef
 $(foreach variable,COVERAGE VALGRIND STATIC WERROR,$(eval $(call SWITCH,$(variable))))
 
-variant := $(subst $(comma),-,$(or $(SANITIZE),$(if $(COVERAGE),coverage),$(if $(VALGRIND),valgrind),plain))
+variant := $(subst $(comma),-,$(or $(SANITIZE),$(if $(COVERAGE),coverage),plain))
 OUT     := $(BUILD_DIR)/$(variant)$(if $(STATIC),-static)$(if $(filter-out cc,$(compiler)),-$(compiler))
 PROGRAM := $(OUT)/$(NAME)
 
@@ -182,7 +182,7 @@ dist: $(PROGRAM) sbom ## write what is published into DIST: program, SBOM, licen
 
 .PHONY: test
 test: $(PROGRAM) tests ## run all tests (SANITIZE=address,undefined or thread for those variants)
-	@VALGRIND="$(VALGRIND)" PROGRAM="$(PROGRAM)" DEPS="$(DEPS)" CC="$(CC)" tests/run.sh $(OUT)/tests/log $(TESTS) $(E2E_SCRIPTS)
+	@VALGRIND="$(VALGRIND)" PROGRAM="$(PROGRAM)" DEPS="$(DEPS)" CC="$(CC)" tests/run.sh $(OUT)/tests/$(if $(VALGRIND),valgrind-)log $(TESTS) $(E2E_SCRIPTS)
 
 .PHONY: tests
 tests: $(TESTS)

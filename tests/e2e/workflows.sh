@@ -134,7 +134,11 @@ ci_is_green() {
     ci_said success
 }
 
+# Without what ci.yml has just run, which takes minutes: gates.sh sees that it stops an image.
 tag_becomes_a_release() {
+    sed -i -E '/^RUN make .* (lint-source|test)$/d' Dockerfile
+    commit 'image: without its tests'
+    ci_said success
     tag version0.1.0
     act publish.yml refs/tags/version0.1.0 || fail "$(tail -n 80 "$work/output")"
     durations
@@ -198,13 +202,11 @@ broken_unit_test_is_refused() {
     expect_refused 'is not green: ci.yml says failure' publish.yml refs/tags/version0.3.0
 }
 
-# The image's labels are right, and its program says something else. Its test stage is left out, which takes most of the
-# time and has gates of its own (gates.sh).
+# The image's labels are right, and its program says something else.
 image_with_another_version_is_refused() {
     git revert --no-edit HEAD >/dev/null
     # shellcheck disable=SC2016 # of the Dockerfile
     sed -i 's/^ENV VERSION=$VERSION /ENV VERSION=9.9.9 /' Dockerfile
-    sed -i -E '/^RUN make .* (lint-source|test)$/d' Dockerfile
     commit 'image: another version'
     ci_said success
     tag version0.4.0
