@@ -122,7 +122,7 @@ ALL_LDFLAGS = -pthread $(LINK_HARDENING) -Wl,--gc-sections $(CFLAGS) $(VARIANT_F
 WRAP_REPLY  := -Wl,--wrap=MHD_create_response_from_buffer_static
 
 # What links with the libraries: libmicrohttpd accepts connections with server_accept(), see include/server.h.
-LIBRARIES   := $(OUT)/libmicrohttpd.a $(DEPS)/lib/libcjson.a
+LINKED      := $(OUT)/libmicrohttpd.a $(DEPS)/lib/libcjson.a
 
 # cJSON needs sscanf only to print fractions, of which there are none: in a static program that saves 10 kB.
 NO_SCANNER  := $(if $(STATIC),-Wl$(comma)--defsym=sscanf=abort)
@@ -527,7 +527,7 @@ $(OUT)/src/openapi.o: $(OUT)/openapi.json.inc
 # would bring the folder of the build into the program.
 $(PROGRAM): $(OBJECTS) $(OUT)/libmicrohttpd.a
 	@echo "LD  $@"
-	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) $(NO_SCANNER) -o $@ $(OBJECTS) $(LIBRARIES)
+	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) $(NO_SCANNER) -o $@ $(OBJECTS) $(LINKED)
 	$(if $(STATIC),@$(STRIP))
 
 # Compiled as the program is, to be compared with it.
@@ -559,14 +559,14 @@ $(INFORMED): $(OUT)/build-info.args
 $(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT) $(MODULES) $(OUT)/libmicrohttpd.a
 	@echo "LD  $@"
 	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) $(call wraps,tests/$*.c) \
-	    -o $@ $< $(SUPPORT) $(MODULES) $(LIBRARIES) $(DEPS)/lib/libcmocka.a
+	    -o $@ $< $(SUPPORT) $(MODULES) $(LINKED) $(DEPS)/lib/libcmocka.a
 
 # A fuzz target alone is a test that runs its seeds; for make fuzz libFuzzer has the main().
 FUZZ_PARTS := $(addprefix $(OUT)/tests/fuzz/,answers.o common.o $(if $(INSTRUMENTATION),,replay.o))
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_PARTS) $(MODULES) $(OUT)/libmicrohttpd.a
 	@echo "LD  $@"
 	@$(CC) $(ALL_LDFLAGS) $(if $(INSTRUMENTATION),-fsanitize=fuzzer) $(WRAP_REPLY) $(call wraps,tests/fuzz/fuzz_$*.c) \
-	    -o $@ $< $(FUZZ_PARTS) $(MODULES) $(LIBRARIES)
+	    -o $@ $< $(FUZZ_PARTS) $(MODULES) $(LINKED)
 
 .SECONDARY:
 
