@@ -74,12 +74,13 @@ static int wait_for_signal(struct server *server, int64_t deadline, int64_t *swe
             .tv_nsec = left > 0 ? (long)(left % 1000) * 1000000 : 0,
         };
         const int number = sigtimedwait(&set, NULL, &timeout);
+        const int error = errno; /* before the clock is asked, which may have an error of its own */
         const int64_t now = monotonic_milliseconds();
 
         if (number > 0)
             return number;
-        if (errno != EAGAIN && errno != EINTR) /* EINTR: stopped and continued */
-            return -errno;
+        if (error != EAGAIN && error != EINTR) /* EINTR: stopped and continued */
+            return -error;
         if (now >= *sweep) {
             /* Who was stopped or asleep until now first reads what has come meanwhile. */
             *sweep = now + (now < *sweep + STANDSTILL ? server_sweep(server) : STANDSTILL);
