@@ -247,7 +247,7 @@ soak-docs: ## draw memory and requests of the last make soak as docs/soak.svg
 	@tests/soak/plot.py $(BUILD_DIR)/soak/series.csv docs/soak.svg
 
 .PHONY: lint
-lint: lint-source lint-delivery ## look for faults without running anything: both of these
+lint: lint-source lint-delivery lint-kubernetes ## look for faults without running anything: these three
 
 .PHONY: lint-source
 lint-source: $(OUT)/tests/tools/settings_table $(EMBEDDED) ## format, clang-tidy, cppcheck, shellcheck, README
@@ -256,6 +256,10 @@ lint-source: $(OUT)/tests/tools/settings_table $(EMBEDDED) ## format, clang-tidy
 .PHONY: lint-delivery
 lint-delivery: sbom ## workflows, YAML, rulesets, SBOM (fetches its tools; wants python3-venv, go, npm)
 	@scripts/lint-delivery.sh $(OUT)/sbom.cdx.json $(PROGRAM)
+
+.PHONY: lint-kubernetes
+lint-kubernetes: ## what deploy/kubernetes makes, without a cluster (fetches its tools; wants python3-venv, go, jq)
+	@scripts/lint-kubernetes.sh || [ $$? = 77 ]
 
 .PHONY: format
 format: ## format the C sources

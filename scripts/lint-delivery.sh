@@ -1,6 +1,6 @@
 #!/bin/sh
 # Looks for faults in what delivers the program: workflows, YAML, what GitHub is to be set to, the bill of materials.
-# And in the Go of bench/.
+# And in the Go that is here.
 # Usage: scripts/lint-delivery.sh SBOM PROGRAM
 # The tools come from scripts/tools.sh. Run it from the root of the project.
 # Exit status: 0 when nothing was found; 1 when something was, or with CI set when a tool cannot be had. Without CI a
@@ -123,7 +123,7 @@ lint_go() {
         echo 'skipped: go is missing; install with: apt-get install golang-go'
         return 77
     }
-    unformatted=$(gofmt -l bench) || return
+    unformatted=$(gofmt -l bench tests/tools) || return
     [ -z "$unformatted" ] || {
         echo "not as gofmt formats: $unformatted"
         return 1
