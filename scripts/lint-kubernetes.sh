@@ -92,6 +92,7 @@ python=$(tool python)
 
 compose
 check kustomize render
+[ "$failed" = 0 ] || exit 1
 # The base has no namespace and no digest.
 whole=$(find "$work/rendered" -name '*.yaml' ! -name base.yaml)
 for version in "$schemas"/v*; do
