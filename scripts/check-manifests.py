@@ -14,6 +14,7 @@ from pathlib import Path
 import yaml
 
 # What an image is deployed by: no tag, as that can become another one.
+NAME_ALONE = re.compile(r"[^@:/]+")
 BY_DIGEST = re.compile(r"([^@:/]+(:[0-9]+)?/)?[^@:]+@sha256:[0-9a-f]{64}")
 # What is for the cluster, and for nobody outside.
 INTERNAL = {"/metrics", "/healthz", "/readyz"}
@@ -38,8 +39,9 @@ def seconds(duration):
 
 
 def check_image(container, is_base):
-    if container["image"] != "versiond" if is_base else not BY_DIGEST.fullmatch(container["image"]):
-        yield f"image: {container['image']} is not {'versiond' if is_base else 'NAME@sha256:…'}"
+    wanted = NAME_ALONE if is_base else BY_DIGEST
+    if not wanted.fullmatch(container["image"]):
+        yield f"image: {container['image']} is not {'a name alone' if is_base else 'NAME@sha256:…'}"
 
 
 def check_settings(pod, given, settings):
