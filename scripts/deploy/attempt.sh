@@ -63,18 +63,6 @@ wait_for_rollout() {
         die "the rollout of $version has not finished (progress deadline ${deadline:-600} s, waited for at most $timeout s)"
 }
 
-# The Service sends requests to all replicas, and to none of another image.
-settled() {
-    get_state || return
-    why=$(jq -r --arg image "$image" '(.endpoints | length) as $found
-        | if .wanted < 1 then "the Deployment wants no replica"
-        elif (.observed | not) or .updated != .wanted or .ready != .wanted or .all != .wanted then
-            "of \(.wanted) replicas \(.updated) are updated and \(.ready) ready, of \(.all) in all"
-        elif $found != .wanted then "the Service sends requests to \($found) pods, and there are \(.wanted) replicas"
-        else [.endpoints[] | select(.image != $image) | "\(.pod) runs \(.image), not \($image)"] | join("; ") end' "$work/state")
-    [ -z "$why" ]
-}
-
 # expect_answer WHO: what was answered is this release.
 expect_answer() {
     [ "$(answer)" != "$version $commit" ] || return 0
@@ -103,7 +91,7 @@ service_answers() {
 
 verify() {
     end=$(($(date +%s) + ${VERIFY_TIMEOUT:-60}))
-    until settled && replicas_answer && service_answers; do
+    until settled "$image" && replicas_answer && service_answers; do
         [ "$(date +%s)" -lt "$end" ] || die "$why"
         sleep 1
     done

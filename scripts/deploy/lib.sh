@@ -37,13 +37,14 @@ last_good() {
 
 # Leaves in work/releases those that were verified here and that the cluster still has a ReplicaSet of, a line each, the one
 # that was deployed first last: image version commit deployed-at deployed-by. Going back to a release does not make it newer.
+# Wants work/deployment, whose record the ReplicaSet may not have yet.
 list_releases() {
     kube get replicasets --output json >"$work/replicasets" || die "cannot ask the cluster for the ReplicaSets of $namespace"
-    jq -r --arg app "$app" '[.items[]
-        | {made: .metadata.creationTimestamp, note: (.metadata.annotations // {}),
+    jq -r --arg app "$app" --slurpfile deployment "$work/deployment" '($deployment[0].metadata.annotations // {}) as $last
+        | [.items[] | {made: .metadata.creationTimestamp, notes: [.metadata.annotations // {}, $last],
             image: (.spec.template.spec.containers[] | select(.name == $app).image)}]
-        | group_by(.image) | map({made: (map(.made) | min), of: [.[] | select(.note["versiond/image"] == .image).note]}
-            | select(.of != [])) | sort_by(.made) | reverse[] | .of | max_by(.["versiond/deployed-at"])
+        | group_by(.image) | map({made: (map(.made) | min), notes: [.[] | .image as $of | .notes[] | select(.["versiond/image"] == $of)]}
+            | select(.notes != [])) | sort_by(.made) | reverse[] | .notes | max_by(.["versiond/deployed-at"])
         | [.["versiond/image", "versiond/version", "versiond/commit", "versiond/deployed-at", "versiond/deployed-by"]]
         | join(" ")' "$work/replicasets" >"$work/releases"
 }
@@ -53,6 +54,19 @@ get_state() {
     why="cannot ask the cluster for what runs in $namespace"
     kube get deployments,pods,endpointslices.discovery.k8s.io --output json >"$work/objects" || return
     jq --arg app "$app" --from-file scripts/deploy/state.jq "$work/objects" >"$work/state"
+}
+
+# settled IMAGE: the Service sends requests to all replicas, and to none of another image.
+settled() {
+    get_state || return
+    why=$(jq -r --arg image "$1" '(.endpoints | length) as $found
+        | if .wanted < 1 then "the Deployment wants no replica"
+        elif (.observed | not) or .updated != .wanted or .ready != .wanted or .all != .wanted then
+            "of \(.wanted) replicas \(.updated) are updated and \(.ready) ready, of \(.all) in all"
+        elif $found != .wanted then "the Service sends requests to \($found) pods, and there are \(.wanted) replicas"
+        else [.endpoints[] | select(.image != $image) | "\(.pod) runs \(.image // "nothing"), not \($image)"] | join("; ") end' \
+        "$work/state")
+    [ -z "$why" ]
 }
 
 # ask TARGET PORT: leaves in work/answer what a pod (or service/NAME) answers to GET /version. By port-forward: the request
