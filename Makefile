@@ -18,6 +18,10 @@ PRE              ?=
 IMAGE_REPOSITORY ?=
 DIGEST           ?=
 
+# Of a deployment: the environment, and the release to go back to.
+ENV ?=
+TO  ?=
+
 # What strangers chose is passed on as it is: make must not expand a '$' in it, nor a shell see it. So this comes
 # before the first $(shell), which gets all that is exported.
 INFO_VARIABLES := NAME DESCRIPTION VERSION COMMIT SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH RELEASE
@@ -26,7 +30,7 @@ define RAW
 override $(1) := $$(value $(1))
 $(if $(value $(1)),export,unexport) $(1)
 endef
-$(foreach variable,$(INFO_VARIABLES) TAG BUMP PRE IMAGE_REPOSITORY DIGEST,$(eval $(call RAW,$(variable))))
+$(foreach variable,$(INFO_VARIABLES) TAG BUMP PRE IMAGE_REPOSITORY DIGEST ENV TO,$(eval $(call RAW,$(variable))))
 
 PREFIX  ?= /usr/local
 DIST    ?= $(OUT)/dist
@@ -351,8 +355,8 @@ workflow-test: ## run ci.yml and publish.yml here, with a registry and a GitHub 
 	@SERIAL=1 $(container) scripts/with-engine.sh tests/run.sh $(OUT)/tests/workflow-log tests/e2e/workflows.sh
 
 .PHONY: delivery-test
-delivery-test: ## test the scripts of a release, with a registry and a GitHub of our own, and skip none
-	@NO_SKIP=1 tests/run.sh $(OUT)/tests/delivery-log tests/e2e/release.sh tests/e2e/rulesets.sh
+delivery-test: ## test the scripts of a release and a deployment, with registry, GitHub and cluster of our own; skip none
+	@NO_SKIP=1 tests/run.sh $(OUT)/tests/delivery-log tests/e2e/release.sh tests/e2e/rulesets.sh tests/e2e/deploy.sh
 
 .PHONY: artifacts
 artifacts: ## build the image and write what is published beside it into ARTIFACTS (build/artifacts)
@@ -429,6 +433,21 @@ release-tag: ## name the image DIGEST of IMAGE_REPOSITORY: VERSION, 1.2, 1 and l
 .PHONY: release-github
 release-github: ## release TAG on GitHub with ASSETS
 	@scripts/release/github.sh "$$TAG" $(ASSETS)
+
+##@ Deployment
+
+.PHONY: deploy
+deploy: ## deploy VERSION of IMAGE_REPOSITORY to ENV (staging, production), verify it there, or go back by itself
+	@scripts/deploy/published.sh "$$VERSION" | { read -r image commit && \
+	    scripts/deploy/deploy.sh "$$ENV" "$$image" "$$VERSION" "$$commit"; }
+
+.PHONY: rollback
+rollback: ## deploy to ENV what was verified there before what runs, or the release TO
+	@scripts/deploy/rollback.sh "$$ENV" "$$TO"
+
+.PHONY: status
+status: ## show what runs in ENV, since when and by whom, and what each replica answers (fails when that is not right)
+	@scripts/deploy/status.sh "$$ENV"
 
 ##@ Tidy
 
