@@ -483,6 +483,27 @@ secret
     expect_said 'KUBECONFIG_TEXT is empty: the environment has no secret KUBECONFIG'
 }
 
+deployer_has_a_kubeconfig_of_its_own() {
+    cluster
+    export KUBECONFIG="$scratch/administrator"
+    cat >"$KUBECONFIG" <<CONFIG
+{"apiVersion": "v1", "kind": "Config", "current-context": "b", "users": [{"name": "root", "user": {"token": "secret"}}],
+ "clusters": [{"name": "a", "cluster": {"server": "https://a.example"}}, {"name": "c", "cluster": {"server": "https://c.example"}}],
+ "contexts": [{"name": "b", "context": {"cluster": "c", "user": "root"}}, {"name": "d", "context": {"cluster": "a", "user": "root"}}]}
+CONFIG
+    scripts/deploy/deployer.sh production >"$scratch/kubeconfig"
+    expect_equal "$(jq -c '[.clusters[].cluster.server, .contexts[].context, .users[], .["current-context"]]' "$scratch/kubeconfig")" \
+        '["https://c.example",{"cluster":"c","user":"deployer","namespace":"versiond-production"},{"name":"deployer","user":{"token":"token-of-deployer-for-2160h"}},"deployer"]'
+    applied=$scratch/cluster/administrator.yaml
+    expect_equal "$(sed -n 's/^kind: //p' "$applied" | paste -sd ' ' -)" 'Namespace ServiceAccount Role RoleBinding'
+    # The binding names the account of that namespace, and so do all of them.
+    expect_equal "$(sed -n '/^subjects:/,$p' "$applied")" 'subjects:
+- kind: ServiceAccount
+  name: deployer
+  namespace: versiond-production'
+    expect_equal "$(grep -c '^  namespace: versiond-production$' "$applied")" 4
+}
+
 run_tests release_is_deployed_and_recorded image_that_never_gets_ready_is_gone_back_from \
     replica_of_another_version_is_gone_back_from replica_that_cannot_be_reached_is_gone_back_from \
     replica_of_the_image_before_is_gone_back_from replica_that_the_service_leaves_out_is_gone_back_from \
@@ -492,4 +513,5 @@ run_tests release_is_deployed_and_recorded image_that_never_gets_ready_is_gone_b
     interrupted_deployment_is_not_the_last_good cluster_that_does_not_answer_is_told unsigned_image_is_not_deployed \
     rollback_goes_to_the_release_before rollback_leaves_what_was_never_verified named_release_comes_from_the_registry \
     status_tells_what_runs status_tells_what_is_wrong status_of_what_was_never_verified_is_told \
-    credentials_are_in_a_file_for_as_long_as_it_takes
+    credentials_are_in_a_file_for_as_long_as_it_takes \
+    deployer_has_a_kubeconfig_of_its_own
