@@ -449,6 +449,10 @@ rollback: ## deploy to ENV what was verified there before what runs, or the rele
 status: ## show what runs in ENV, since when and by whom, and what each replica answers (fails when that is not right)
 	@scripts/deploy/status.sh "$$ENV"
 
+.PHONY: deployer
+deployer: ## as the cluster's administrator make the namespace of ENV and who may deploy there; print their kubeconfig
+	@scripts/deploy/deployer.sh "$$ENV"
+
 ##@ Tidy
 
 .PHONY: clean
