@@ -89,7 +89,7 @@ act() {
     "$act" push --workflows ".github/workflows/$1" --eventpath "$work/event.json" --platform ubuntu-24.04=-self-hosted \
         --github-instance git.example --env-file /dev/null --var-file /dev/null --secret-file /dev/null \
         --local-repository "$(grep -hoE 'actions/upload-artifact@[0-9a-f]+' .github/workflows/*.yml | sort -u)=$root/tests/support/upload-artifact" \
-        --var SIGN=false --var REGISTRY="$registry" --var BASE_IMAGE="$BASE" \
+        --var SIGN=false --var DEPLOY=true --var REGISTRY="$registry" --var BASE_IMAGE="$BASE" \
         --var PLATFORMS="[{\"architecture\": \"$architecture\", \"runner\": \"ubuntu-24.04\"}]" \
         --env DOCKER_HOST="${DOCKER_HOST-}" --env GH_HOST="$GH_HOST" --env GH_ENTERPRISE_TOKEN=any \
         --env GH_CONFIG_DIR="$GH_CONFIG_DIR" --env SSL_CERT_FILE="$SSL_CERT_FILE" \
@@ -174,6 +174,13 @@ release_again_changes_nothing() {
     expect_refused '0.1.0 is published already' publish.yml refs/tags/version0.1.0
 }
 
+# Once: those that came to nothing started none.
+release_starts_its_deployment() {
+    digest=$(published | sed -n 's/^0.1.0 \([0-9a-f]*\) .*/\1/p')
+    expect_equal "$(github actions/workflows/deploy.yml/runs --jq '.workflow_runs[] | "\(.head_branch) \(.inputs.version) \(.inputs.digest)"')" \
+        "version0.1.0 0.1.0 sha256:$digest"
+}
+
 malformed_tag_is_refused() {
     tag version0.2
     expect_refused "tag: 'version0.2' is not version1.2.3 or Version1.2.3" publish.yml refs/tags/version0.2
@@ -252,6 +259,7 @@ SSL_CERT_FILE=$work/certificates
 "$DOCKER" image inspect "$BASE" >/dev/null 2>&1 || make base-image
 "$DOCKER" tag "$(make -s toolchain-image)" "$(scripts/toolchain-image.sh "$repository-toolchain" name)"
 make_clone
-run_tests ci_is_green tag_becomes_a_release release_has_its_assets release_again_changes_nothing malformed_tag_is_refused \
+run_tests ci_is_green tag_becomes_a_release release_has_its_assets release_again_changes_nothing \
+    release_starts_its_deployment malformed_tag_is_refused \
     tag_off_main_is_refused broken_unit_test_is_refused image_with_another_version_is_refused \
     image_that_the_registry_serves_is_run release_for_another_architecture

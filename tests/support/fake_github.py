@@ -199,7 +199,9 @@ def create_pull(repo, request):
 
 @route("POST", "/actions/workflows/([^/]+)/dispatches")
 def dispatch(repo, workflow, request):
-    repo.add("runs", {"path": workflow, "event": "workflow_dispatch", "head_branch": request.json()["ref"]})
+    asked = request.json()
+    run = {"path": workflow, "event": "workflow_dispatch", "head_branch": asked["ref"], "inputs": asked.get("inputs")}
+    repo.add("runs", run)
     return 204, None
 
 
