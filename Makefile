@@ -351,8 +351,9 @@ container-test: ## test the images, and that what must stop their build does (mi
 	    tests/run.sh $(OUT)/tests/container-log tests/e2e/container.sh tests/e2e/gates.sh
 
 .PHONY: workflow-test
-workflow-test: ## run ci.yml and publish.yml here, with a registry and a GitHub of our own (minutes; wants act)
-	@SERIAL=1 $(container) scripts/with-engine.sh tests/run.sh $(OUT)/tests/workflow-log tests/e2e/workflows.sh
+workflow-test: ## run ci, publish, deploy and rollback.yml here, with registry, GitHub, cluster of our own (minutes; wants act)
+	@SERIAL=1 $(container) scripts/with-engine.sh tests/run.sh $(OUT)/tests/workflow-log tests/e2e/workflows.sh \
+	    tests/e2e/deploy_workflows.sh
 
 .PHONY: delivery-test
 delivery-test: ## test the scripts of a release and a deployment, with registry, GitHub and cluster of our own; skip none

@@ -6,9 +6,6 @@ set -eu
 . tests/support/servers.sh
 
 root=$PWD
-real_kubectl=$(command -v kubectl || echo none)
-# Not by way of what chooses between several: it is started often.
-python=$(python3 -c 'import sys; print(sys.executable)' || echo none)
 unset NAME VERSION COMMIT DESCRIPTION SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH RELEASE MAKEFLAGS MFLAGS MAKELEVEL
 unset IMAGE_REPOSITORY DIGEST ROLLOUT_TIMEOUT PUBLIC_URL ATTESTED_BY RUN_URL KUBECONFIG
 export GIT_CONFIG_GLOBAL=/dev/null GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
@@ -18,11 +15,8 @@ repository=registry.example/team/versiond
 # cluster: a clone with the scripts and the manifests, and a cluster with nothing in it.
 cluster() {
     needs git jq curl kubectl python3
-    mkdir "$scratch/clone" "$scratch/bin" "$scratch/cluster"
-    # shellcheck disable=SC2016 # of the script
-    printf '#!/bin/sh\nexec "%s" -IS "%s" "$@"\n' "$python" "$root/tests/support/fake_kubectl.py" >"$scratch/bin/kubectl"
-    chmod +x "$scratch/bin/kubectl"
-    export PATH="$scratch/bin:$PATH" FAKE_CLUSTER="$scratch/cluster" KUBECTL="$real_kubectl"
+    mkdir "$scratch/clone" "$scratch/cluster"
+    fake_kubectl "$scratch"
     cd "$scratch/clone"
     git init --quiet --initial-branch=main
     mkdir deploy
@@ -376,15 +370,9 @@ rollback_leaves_what_was_never_verified() {
     expect_said "ENV: 'nowhere' is not one of: production staging"
 }
 
-# published VERSION: in the registry, as layout.sh makes it: an index that has the labels. Leaves its digest.
+# published VERSION [COMMIT]: in the registry.
 published() {
-    commit=$(git rev-parse HEAD)
-    mkdir "$scratch/$1"
-    printf '{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[],"annotations":{%s}}' \
-        "${2-\"org.opencontainers.image.revision\":\"$commit\"}" >"$scratch/$1/manifest"
-    digest=sha256:$(sha256sum <"$scratch/$1/manifest" | cut -d ' ' -f 1)
-    curl -sf -X PUT -H 'Content-Type: application/vnd.oci.image.index.v1+json' --data-binary "@$scratch/$1/manifest" \
-        -o "$scratch/put" "http://$registry/v2/team/versiond/manifests/$1"
+    publish_index "$@"
     echo "$digest $1 $commit" >>"$scratch/cluster/images"
 }
 
@@ -394,7 +382,8 @@ named_release_comes_from_the_registry() {
     start_registry "$scratch"
     cluster
     repository=$registry/team/versiond
-    published 1.2.0
+    commit=$(git rev-parse HEAD)
+    published 1.2.0 "$commit"
     IMAGE_REPOSITORY=$repository scripts/deploy/published.sh 1.2.0 >"$scratch/said"
     expect_equal "$(cat "$scratch/said")" "$repository@$digest $commit"
     deployed 1.2.2
@@ -403,7 +392,7 @@ named_release_comes_from_the_registry() {
     expect_said "deploy: $repository has no 1.1.9" 'deploy: cannot go back to 1.1.9: staging has verified, besides what runs: 1.2.2'
     expect_failed scripts/deploy/rollback.sh staging 'latest'
     expect_said "VERSION: 'latest' is not a SemVer 2.0.0 version"
-    published 1.1.0 ''
+    published 1.1.0
     expect_failed scripts/deploy/rollback.sh staging 1.1.0
     expect_said "$repository:1.1.0 does not say of which commit it is"
     expect_failed env IMAGE_REPOSITORY="$repository" DIGEST="sha256:$(printf %064d 1)" scripts/deploy/published.sh 1.2.0

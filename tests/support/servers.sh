@@ -49,3 +49,26 @@ start_github() {
     unset GH_TOKEN GITHUB_TOKEN GH_REPO
     export GH_HOST GH_ENTERPRISE_TOKEN=any GH_PROMPT_DISABLED=1 GH_CONFIG_DIR="$1/gh" SSL_CERT_FILE="$1/cert.pem"
 }
+
+# fake_kubectl FOLDER: puts fake_kubectl.py before the real kubectl, with a cluster in FOLDER/cluster.
+fake_kubectl() {
+    KUBECTL=$(command -v kubectl)
+    # Not by way of what chooses between several: it is started often.
+    python=$(python3 -c 'import sys; print(sys.executable)')
+    mkdir "$1/bin"
+    # shellcheck disable=SC2016 # of the script
+    printf '#!/bin/sh\nexec "%s" -IS "%s" "$@"\n' "$python" "$PWD/tests/support/fake_kubectl.py" >"$1/bin/kubectl"
+    chmod +x "$1/bin/kubectl"
+    export PATH="$1/bin:$PATH" FAKE_CLUSTER="$1/cluster" KUBECTL
+}
+
+# publish_index VERSION [COMMIT]: gives the registry an image as layout.sh makes it, an index with the labels, here of no
+# platform. Leaves its digest in `digest`.
+publish_index() {
+    jq -jcn --arg version "$1" --arg commit "${2-}" '{schemaVersion: 2, mediaType: "application/vnd.oci.image.index.v1+json",
+        manifests: [], annotations: ({"org.opencontainers.image.version": $version} +
+            if $commit == "" then {} else {"org.opencontainers.image.revision": $commit} end)}' >"$scratch/index"
+    digest=sha256:$(sha256sum <"$scratch/index" | cut -d ' ' -f 1)
+    curl -sf -X PUT -H 'Content-Type: application/vnd.oci.image.index.v1+json' --data-binary "@$scratch/index" \
+        -o "$scratch/put" "http://$registry/v2/team/versiond/manifests/$1"
+}
