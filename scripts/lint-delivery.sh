@@ -96,9 +96,10 @@ check_schema() {
     "$tool" --color never "$@" $files
 }
 
-check_rulesets() {
-    tool ruleset-schema || return
-    check_schema .github/rulesets '*.json' --schemafile "$tool"
+# check_requests FOLDER TOOL: its files are requests that GitHub takes.
+check_requests() {
+    tool "$2" || return
+    check_schema "$1" '*.json' --schemafile "$tool"
 }
 
 # Prints where README and the like speak of a workflow or a registry that there is not.
@@ -113,7 +114,7 @@ wrong_names() {
 
 check_pages() {
     find_files .github/workflows '*.y*ml' || return
-    wrong_names README.md SECURITY.md CONTRIBUTING.md docs/delivery.md >"$output.wrong"
+    wrong_names README.md SECURITY.md CONTRIBUTING.md docs/delivery.md docs/promotion.md >"$output.wrong"
     cat "$output.wrong"
     [ ! -s "$output.wrong" ]
 }
@@ -138,7 +139,8 @@ step 'schema of workflows' check_schema .github/workflows '*.y*ml' --builtin-sch
 [ ! -d .github/actions ] ||
     step 'schema of actions' check_schema .github/actions 'action.y*ml' --builtin-schema vendor.github-actions
 step 'schema of dependabot.yml' check_schema .github dependabot.yml --builtin-schema vendor.dependabot
-step 'schema of rulesets' check_rulesets
+step 'schema of rulesets' check_requests .github/rulesets ruleset-schema
+step 'schema of environments' check_requests .github/environments environment-schema
 step 'pages and workflows' check_pages
 step go lint_go
 step SBOM scripts/check-sbom.sh "$sbom" "$program"

