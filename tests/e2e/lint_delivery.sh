@@ -7,7 +7,8 @@ set -eu
 . tests/support/check.sh
 
 cases='nothing action_without_hash title_in_script unquoted_in_script indent_in_yaml key_in_workflow key_in_dependabot
-    key_in_ruleset value_in_ruleset workflow_in_readme registry_in_readme indent_in_go format_in_go type_in_sbom'
+    key_in_ruleset value_in_ruleset key_in_environment workflow_in_readme registry_in_readme indent_in_go format_in_go
+    type_in_sbom'
 kubernetes_cases='k8s_nothing k8s_unknown_field k8s_wrong_type k8s_removed_version k8s_unknown_kind k8s_field_of_route
     k8s_field_of_monitor k8s_name_of_patch k8s_no_digest k8s_tag k8s_no_security_context k8s_not_enforced k8s_no_limit
     k8s_unknown_probe k8s_probe_of_drain k8s_long_drain k8s_unknown_setting k8s_other_port k8s_public_metrics'
@@ -36,6 +37,7 @@ break_it() {
     key_in_dependabot) sed -i '0,/default-days/s//defaults-days/' .github/dependabot.yml ;;
     key_in_ruleset) sed -i 's/"require_last_push_approval"/"require_last_push_aproval"/' .github/rulesets/main.json ;;
     value_in_ruleset) sed -i 's/"non_fast_forward"/"non_fast_forwards"/' .github/rulesets/tags.json ;;
+    key_in_environment) sed -i 's/"reviewers"/"reviewer"/' .github/environments/production.json ;;
     workflow_in_readme) sed -i 's/ci.yml/cj.yml/' README.md ;;
     registry_in_readme) sed -i 's/ghcr.io/registry.example/' README.md ;;
     indent_in_go) sed -i 's/^\tif len/if len/' bench/go/main.go ;;
@@ -110,6 +112,7 @@ unknown_key_of_workflow_is_found() { expect_failed key_in_workflow actionlint 's
 unknown_key_of_dependabot_is_found() { expect_failed key_in_dependabot zizmor 'schema of dependabot.yml'; }
 unknown_key_of_ruleset_is_found() { expect_failed key_in_ruleset 'schema of rulesets'; }
 wrong_value_of_ruleset_is_found() { expect_failed value_in_ruleset 'schema of rulesets'; }
+unknown_key_of_environment_is_found() { expect_failed key_in_environment 'schema of environments'; }
 wrong_workflow_in_readme_is_found() { expect_failed workflow_in_readme 'pages and workflows'; }
 wrong_registry_in_readme_is_found() { expect_failed registry_in_readme 'pages and workflows'; }
 wrong_indent_of_go_is_found() { expect_failed indent_in_go go; }
@@ -152,7 +155,7 @@ missing_tools_are_skipped_and_counted() {
     cd "$scratch/tree"
     (unset CI && lint >"$scratch/log" 2>&1) || fail "failed: $(cat "$scratch/log")"
     expect_equal "$(grep -c ': skipped: .*\(go\|python3\|npm\) is missing' "$scratch/log")" 8
-    expect_equal "$(tail -n 1 "$scratch/log")" 'lint: 1 without finding, 0 failed, 8 skipped'
+    expect_equal "$(tail -n 1 "$scratch/log")" 'lint: 1 without finding, 0 failed, 9 skipped'
     status=0
     (unset CI && scripts/lint-kubernetes.sh >"$scratch/log" 2>&1) || status=$?
     expect_equal "$status $(cat "$scratch/log")" '77 skipped: go is missing; install with: apt-get install golang-go'
@@ -163,7 +166,7 @@ missing_tools_fail_in_ci() {
     path_without_tools
     cd "$scratch/tree"
     ! CI=true lint >"$scratch/log" 2>&1 || fail 'taken'
-    expect_equal "$(tail -n 1 "$scratch/log")" 'lint: 1 without finding, 8 failed, 0 skipped'
+    expect_equal "$(tail -n 1 "$scratch/log")" 'lint: 1 without finding, 9 failed, 0 skipped'
     status=0
     CI=true scripts/lint-kubernetes.sh >"$scratch/log" 2>&1 || status=$?
     expect_equal "$status $(cat "$scratch/log")" '1 tools: kustomize: go is missing; install with: apt-get install golang-go'
@@ -175,7 +178,7 @@ tree_without_workflows_fails() {
     cd "$scratch/tree"
     rm -r .github/workflows
     ! (unset CI && lint >"$scratch/log" 2>&1) || fail 'taken'
-    expect_equal "$(tail -n 1 "$scratch/log")" 'lint: 0 without finding, 4 failed, 5 skipped'
+    expect_equal "$(tail -n 1 "$scratch/log")" 'lint: 0 without finding, 4 failed, 6 skipped'
 }
 
 sbom=$PWD/$(make -s sbom | tail -n 1)
@@ -183,7 +186,8 @@ program=$(dirname "$sbom")/$(sed -n 's/^NAME *= *//p' Makefile)
 all=$(mktemp -d)
 trap 'rm -rf "$all"' EXIT
 # Made before several want them at once. Those that cannot be had are told by each case.
-for tool in actionlint zizmor ruleset-schema kustomize kubeconform kube-score pod-security kubernetes-schemas; do
+for tool in actionlint zizmor ruleset-schema environment-schema kustomize kubeconform kube-score pod-security \
+    kubernetes-schemas; do
     scripts/tools.sh "$tool" || echo "$tool cannot be had"
 done
 running=0
@@ -199,7 +203,7 @@ wait
 run_tests whole_tree_has_no_finding action_without_hash_is_found title_in_script_is_found \
     unquoted_variable_in_script_is_found wrong_indent_is_found unknown_key_of_workflow_is_found \
     unknown_key_of_dependabot_is_found unknown_key_of_ruleset_is_found wrong_value_of_ruleset_is_found \
-    wrong_workflow_in_readme_is_found wrong_registry_in_readme_is_found wrong_indent_of_go_is_found \
+    unknown_key_of_environment_is_found wrong_workflow_in_readme_is_found wrong_registry_in_readme_is_found wrong_indent_of_go_is_found \
     wrong_format_in_go_is_found bill_that_the_schema_refuses_is_found \
     manifests_have_no_finding unknown_field_is_found wrong_type_is_found removed_version_is_found unknown_kind_is_found \
     unknown_field_of_route_is_found unknown_field_of_monitor_is_found patch_of_nothing_is_found \

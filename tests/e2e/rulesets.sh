@@ -1,10 +1,10 @@
 #!/bin/sh
-# scripts/rulesets.sh against a GitHub of our own (tests/support/fake_github.py). Run it from the root of the project.
+# scripts/rulesets.sh and environments.sh against a GitHub of our own (tests/support/fake_github.py). Run it from the root of the project.
 set -eu
 . tests/support/check.sh
 . tests/support/servers.sh
 
-unset DRY_RUN
+unset DRY_RUN REVIEWERS MAIN
 export GITHUB_REPOSITORY=some/where
 
 # Serves in $scratch.
@@ -85,4 +85,43 @@ refusals_are_told() {
     expect_written ''
 }
 
-run_tests rulesets_are_created_then_updated other_rulesets_are_left_alone dry_run_writes_nothing refusals_are_told
+# expect_environments: both are there as the files say, with reviewers for production, and each of their policies once.
+expect_environments() {
+    github environments/production >"$scratch/production"
+    expect_equal "$(jq -c '.reviewers' "$scratch/production")" '[{"id":583231,"type":"User"},{"id":42,"type":"Team"}]'
+    expect_equal "$(jq -S 'del(.name) | .reviewers = []' "$scratch/production")" "$(jq -S . .github/environments/production.json)"
+    expect_equal "$(github environments/staging | jq -S 'del(.name)')" "$(jq -S . .github/environments/staging.json)"
+    for environment in staging production; do
+        expect_equal "$(github environments/$environment/deployment-branch-policies --jq '.branch_policies[] | "\(.type) \(.name)"')" \
+            'tag version*
+tag Version*
+branch main'
+    done
+}
+
+environments_are_made_then_set() {
+    fake_github
+    export REVIEWERS='octocat some-org/operators'
+    for _ in 1 2; do
+        expect_equal "$(scripts/environments.sh)" 'environments: production: applied
+environments: staging: applied'
+        expect_environments
+    done
+    github environments/staging/deployment-branch-policies --silent -f type=branch -f name='*'
+    expect_equal "$(scripts/environments.sh | tail -n 2)" 'environments: staging: may also be deployed from: branch *
+environments: staging: applied'
+}
+
+environment_without_its_reviewers_is_refused() {
+    fake_github
+    ! scripts/environments.sh >"$scratch/said" 2>&1 || fail 'nobody need approve'
+    expect_equal "$(cat "$scratch/said")" "environments: .github/environments/production.json: wants reviewers: REVIEWERS='octocat some-org/operators'"
+    ! REVIEWERS=nobody scripts/environments.sh >"$scratch/said" 2>&1 || fail 'who is that?'
+    expect_equal "$(tail -n 1 "$scratch/said")" 'environments: REVIEWERS: GitHub has no nobody'
+    expect_equal "$(DRY_RUN=1 REVIEWERS=octocat scripts/environments.sh)" 'environments: production: would be applied
+environments: staging: would be applied'
+    expect_written ''
+}
+
+run_tests rulesets_are_created_then_updated other_rulesets_are_left_alone dry_run_writes_nothing refusals_are_told \
+    environments_are_made_then_set environment_without_its_reviewers_is_refused

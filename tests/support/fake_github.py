@@ -115,6 +115,37 @@ def update_ruleset(repo, number, request):
     return 200, ruleset
 
 
+# --- environments ---
+
+
+@route("PUT", "/environments/([^/]+)")
+def set_environment(repo, name, request):
+    repo.table("environments")[name] = {"name": name, **request.json()}
+    return 200, repo.table("environments")[name]
+
+
+@route("GET", "/environments/([^/]+)")
+def environment(repo, name, request):
+    found = repo.table("environments").get(name)
+    return (200, found) if found else problem(404, "Not Found")
+
+
+@route("GET", "/environments/([^/]+)/deployment-branch-policies")
+def policies(repo, name, request):
+    found = list(repo.table(f"policies of {name}").values())
+    return 200, {"total_count": len(found), "branch_policies": request.page(found)}
+
+
+@route("POST", "/environments/([^/]+)/deployment-branch-policies")
+def create_policy(repo, name, request):
+    asked = request.json()
+    if not repo.table("environments")[name]["deployment_branch_policy"]["custom_branch_policies"]:
+        return problem(404, "Not Found")
+    if asked in [{"name": policy["name"], "type": policy["type"]} for policy in repo.table(f"policies of {name}").values()]:
+        return problem(303, "See Other")
+    return 200, repo.add(f"policies of {name}", asked)
+
+
 # --- artifacts of a run: the files of FOLDER/artifacts, whatever the run ---
 
 
@@ -225,7 +256,13 @@ def runs(repo, workflow, request):
 # --- the server ---
 
 
+# Users and teams, whatever the repository, and their numbers.
+PEOPLE = {"/users/octocat": 583231, "/orgs/some-org/teams/operators": 42}
+
+
 def answer(repositories, method, path, request):
+    if method == "GET" and path in PEOPLE:
+        return 200, {"id": PEOPLE[path]}
     match = re.fullmatch("/repos/([^/]+/[^/]+)(/.*)?", path)
     if not match or match[1] not in repositories:
         return problem(404, "Not Found")
