@@ -18,9 +18,10 @@ PRE              ?=
 IMAGE_REPOSITORY ?=
 DIGEST           ?=
 
-# Of a deployment: the environment, and the release to go back to.
-ENV ?=
-TO  ?=
+# Of a deployment: the environment, the release to go back to, and who approves.
+ENV       ?=
+TO        ?=
+REVIEWERS ?=
 
 # What strangers chose is passed on as it is: make must not expand a '$' in it, nor a shell see it. So this comes
 # before the first $(shell), which gets all that is exported.
@@ -30,7 +31,7 @@ define RAW
 override $(1) := $$(value $(1))
 $(if $(value $(1)),export,unexport) $(1)
 endef
-$(foreach variable,$(INFO_VARIABLES) TAG BUMP PRE IMAGE_REPOSITORY DIGEST ENV TO,$(eval $(call RAW,$(variable))))
+$(foreach variable,$(INFO_VARIABLES) TAG BUMP PRE IMAGE_REPOSITORY DIGEST ENV TO REVIEWERS,$(eval $(call RAW,$(variable))))
 
 PREFIX  ?= /usr/local
 DIST    ?= $(OUT)/dist
@@ -449,6 +450,10 @@ rollback: ## deploy to ENV what was verified there before what runs, or the rele
 .PHONY: status
 status: ## show what runs in ENV, since when and by whom, and what each replica answers (fails when that is not right)
 	@scripts/deploy/status.sh "$$ENV"
+
+.PHONY: environments
+environments: ## make the environments on GitHub as .github/environments says, approved by REVIEWERS (DRY_RUN=1 only says)
+	@DRY_RUN="$(DRY_RUN)" scripts/environments.sh
 
 .PHONY: deployer
 deployer: ## as the cluster's administrator make the namespace of ENV and who may deploy there; print their kubeconfig
