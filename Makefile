@@ -360,6 +360,25 @@ workflow-test: ## run ci, publish, deploy and rollback.yml here, with registry, 
 delivery-test: ## test the scripts of a release and a deployment, with registry, GitHub and cluster of our own; skip none
 	@NO_SKIP=1 tests/run.sh $(OUT)/tests/delivery-log tests/e2e/release.sh tests/e2e/rulesets.sh tests/e2e/deploy.sh
 
+.PHONY: kubernetes-test
+kubernetes-test: kubernetes-programs kubernetes-test-run ## deploy, break, roll back, drain under load: in KUBECONFIG's cluster (with REGISTRY), else in one made here
+
+.PHONY: kubernetes-test-run
+kubernetes-test-run:
+	@PROGRAMS=$(BUILD_DIR)/kubernetes RATE="$(RATE)" PAUSE=$(BUILD_DIR)/kubernetes/1.2.2/pause \
+	    $(if $(KUBECONFIG),,tests/cluster/cluster.sh) tests/run.sh $(OUT)/tests/kubernetes-log tests/e2e/kubernetes.sh
+
+# Two versions, the load, and what is never ready.
+.PHONY: kubernetes-programs
+kubernetes-programs:
+	@for version in 1.2.2 1.2.3; do \
+	    $(MAKE) --no-print-directory STATIC=1 CC=musl-gcc VERSION=$$version kubernetes-parts || exit; \
+	done
+
+.PHONY: kubernetes-parts
+kubernetes-parts: $(PROGRAM) $(OUT)/tests/load/steady $(OUT)/tests/cluster/pause
+	@install -D -t $(BUILD_DIR)/kubernetes/$(VERSION) $^
+
 .PHONY: artifacts
 artifacts: ## build the image and write what is published beside it into ARTIFACTS (build/artifacts)
 	@$(container) scripts/docker-artifacts.sh $(IMAGE) "$(ARTIFACTS)"
@@ -603,4 +622,4 @@ $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_PARTS) $(MODULES) $(
 
 .SECONDARY:
 
--include $(OBJECTS:.o=.d) $(SUPPORT:.o=.d) $(FUZZ_PARTS:.o=.d) $(TESTS:=.d) $(OUT)/tests/soak/load.d $(BENCH:=.d)
+-include $(OBJECTS:.o=.d) $(SUPPORT:.o=.d) $(FUZZ_PARTS:.o=.d) $(TESTS:=.d) $(OUT)/tests/soak/load.d $(OUT)/tests/load/steady.d $(BENCH:=.d)

@@ -70,6 +70,13 @@ make_venv() {
 # Debian's, also where there is another: it is what people run, and what others compile here may be slower.
 debian_python() { [ -x /usr/bin/python3 ] && echo /usr/bin/python3 || echo python3; }
 
+# Go has not built the module.
+blame_go() {
+    ! grep -qE 'checksum mismatch|SECURITY ERROR|go\.sum|updates to go\.mod' "$work/output" ||
+        die "$name: go got something else than $module/go.sum says: $why"
+    cannot "$(go version | cut -d ' ' -f 1-3) cannot build $module: $(grep -v '^go: downloading' "$work/output" | head -n 1)"
+}
+
 build_go() { (cd "$module" && CGO_ENABLED=0 go build -mod=readonly -trimpath -buildvcs=false -o "$made" "$package"); }
 
 # make_go PACKAGE
@@ -80,12 +87,30 @@ make_go() {
     need go golang-go
     mkdir -p "$tools/bin"
     rm -f "$made.of"
-    quietly build_go || {
-        ! grep -qE 'mismatch|SECURITY ERROR|go\.sum|updates to go\.mod' "$work/output" ||
-            die "$name: go got something else than $module/go.sum says: $why"
-        cannot "$(go version | cut -d ' ' -f 1-3) cannot build $module: $(grep -v '^go: downloading' "$work/output" | head -n 1)"
-    }
+    quietly build_go || blame_go
     echo "$definition" >"$made.of"
+}
+
+# The commands of one module, which are told the module's version.
+build_kubernetes() {
+    (
+        cd "$module"
+        version=$(go list -m -f '{{ .Version }}' k8s.io/kubernetes)
+        CGO_ENABLED=0 go build -mod=readonly -trimpath -buildvcs=false -o "$made/" \
+            -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" tool
+        mv "$made/server" "$made/etcd"
+    )
+}
+
+make_kubernetes() {
+    module=tests/tools/kubernetes made=$tools/kubernetes
+    definition=$(cat "$module"/* | sha256sum)
+    if is_made "$made/.of" "$definition"; then return; fi
+    need go golang-go
+    rm -rf "$made"
+    mkdir -p "$made"
+    quietly build_kubernetes || blame_go
+    echo "$definition" >"$made/.of"
 }
 
 install_playwright() { (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --fetch-retries 1); }
@@ -199,6 +224,7 @@ bench-python) make_venv bench bench/requirements.txt "$(debian_python)" python ;
 ruleset-schema) make_schema rulesets post rules ;;
 environment-schema) make_schema 'environments/{environment_name}' put reviewers ;;
 kubernetes-schemas) make_kubernetes_schemas ;;
+kubernetes) make_kubernetes ;;
 playwright) make_playwright ;;
 *)
     say "'$name' is not a tool that it knows"

@@ -89,7 +89,7 @@ act() {
     "$act" push --workflows ".github/workflows/$1" --eventpath "$work/event.json" --platform ubuntu-24.04=-self-hosted \
         --github-instance git.example --env-file /dev/null --var-file /dev/null --secret-file /dev/null \
         --local-repository "$(grep -hoE 'actions/upload-artifact@[0-9a-f]+' .github/workflows/*.yml | sort -u)=$root/tests/support/upload-artifact" \
-        --var SIGN=false --var DEPLOY=true --var REGISTRY="$registry" --var BASE_IMAGE="$BASE" \
+        --var SIGN=false --var KIND=false --var DEPLOY=true --var REGISTRY="$registry" --var BASE_IMAGE="$BASE" \
         --var PLATFORMS="[{\"architecture\": \"$architecture\", \"runner\": \"ubuntu-24.04\"}]" \
         --env DOCKER_HOST="${DOCKER_HOST-}" --env GH_HOST="$GH_HOST" --env GH_ENTERPRISE_TOKEN=any \
         --env GH_CONFIG_DIR="$GH_CONFIG_DIR" --env SSL_CERT_FILE="$SSL_CERT_FILE" \

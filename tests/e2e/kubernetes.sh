@@ -1,0 +1,175 @@
+#!/bin/bash
+# Installs the service in the cluster that KUBECONFIG names, with the scripts that deploy it, and updates it under load:
+# a good update, one that never gets ready, one that answers with another version, rollbacks, a drain of a node. No request
+# may be lost, and each step must end with the version that it should. See docs/promotion.md.
+# Environment: KUBECONFIG; REGISTRY, which this machine and the cluster's nodes reach under that name, without TLS;
+# PROGRAMS, what make kubernetes-programs has built; RATE (500), requests a second.
+# It makes the namespaces versiond-staging and versiond-load, and refuses a cluster that has one of them. What deploys is
+# the account that make deployer makes. Run it from the root of the project, of whose commit the manifests are.
+set -eu
+. tests/support/check.sh
+
+rate=${RATE:-500}
+commit=$(git rev-parse HEAD)
+load='kubectl --namespace versiond-load'
+export DEPLOYED_BY=tests ROLLOUT_TIMEOUT=60
+
+# push PROGRAM VERSION: prints the image's name with its digest.
+push() { echo "$REGISTRY/versiond@$(tests/cluster/image.sh "$1" "$REGISTRY/versiond:$2" "$2" "$commit")"; }
+
+# counted FILTER: of what the load has seen until now.
+counted() { $load logs steady --tail=50 | jq -s "map(select(.answers)) | last // {answers: 0, lost: 0} | $1"; }
+
+# more_than COUNT: true when the load has had more answers than that.
+more_than() { [ "$(counted .answers)" -gt "$1" ]; }
+
+# as_deployer COMMAND...: with the account that may deploy, and no more.
+as_deployer() { KUBECONFIG=$work/deployer "$@"; }
+
+# await WHAT COMMAND...: until it holds, for three minutes at most.
+await() {
+    what=$1
+    shift
+    for _ in $(seq 360); do
+        if "$@"; then return; fi
+        sleep 0.5
+    done
+    fail "waited in vain: $what"
+}
+
+# expect_no_loss: since the load began.
+expect_no_loss() {
+    expect_equal "$(counted .lost)" 0
+}
+
+# expect_only VERSION: what is answered from now on.
+expect_only() {
+    before=$(counted .versions)
+    await 'a thousand more answers' more_than "$(echo "$before" | jq 'add + 1000')"
+    expect_equal "$(counted "(.versions | to_entries) - ($before | to_entries) | map(.key) | join(\" \")")" "\"$1\""
+}
+
+# expect_step VERSION: what each step must end with.
+expect_step() {
+    expect_only "$1"
+    expect_no_loss
+    expect_equal "$(kubectl -n versiond-staging get deployment versiond -o json |
+        jq -r '.metadata.annotations["versiond/version"]')" "$1"
+    as_deployer scripts/deploy/status.sh staging
+}
+
+# deploy IMAGE VERSION
+deploy() { as_deployer scripts/deploy/deploy.sh staging "$1" "$2" "$commit"; }
+
+# expect_rolled_back REASON IMAGE VERSION: a deployment that must fail, and must be undone.
+expect_rolled_back() {
+    ! deploy "$2" "$3" >"$work/said" 2>&1 || fail "was taken for good: $(cat "$work/said")"
+    cat "$work/said"
+    grep -q -- "$1" "$work/said" || fail "does not say: $1"
+}
+
+installed() {
+    deploy "$image_1" 1.2.2
+    as_deployer scripts/deploy/status.sh staging
+}
+
+# From a pod: not every cluster can be reached from where its tests run.
+load_begins() {
+    address=$(kubectl -n versiond-staging get service versiond -o jsonpath='{.spec.clusterIP}')
+    jq -n --arg image "$image_load" --arg address "$address" --arg rate "$rate" '{apiVersion: "v1", kind: "Pod",
+        metadata: {name: "steady"}, spec: {restartPolicy: "Never", enableServiceLinks: false, terminationGracePeriodSeconds: 15,
+        containers: [{name: "steady", image: $image, args: [$address, "80", $rate, "32"]}]}}' | $load create -f -
+    $load wait --for=condition=Ready pod/steady --timeout=120s
+    await 'a first answer' more_than 0
+    expect_only 1.2.2
+}
+
+updated() {
+    deploy "$image_2" 1.2.3
+    expect_step 1.2.3
+}
+
+never_ready_is_rolled_back() {
+    expect_rolled_back 'the rollout of 1.2.4 has not finished' "$image_broken" 1.2.4
+    expect_step 1.2.3
+}
+
+another_version_is_rolled_back() {
+    expect_rolled_back "answers '1.2.2 " "$image_liar" 1.2.5
+    expect_step 1.2.3
+}
+
+rolled_back_by_hand() {
+    as_deployer scripts/deploy/rollback.sh staging
+    expect_step 1.2.2
+    as_deployer scripts/deploy/rollback.sh staging 1.2.3
+    expect_step 1.2.3
+}
+
+# ready_elsewhere NODE: all pods that are wanted are ready, none of them there.
+ready_elsewhere() {
+    kubectl -n versiond-staging rollout status deployment/versiond --timeout=5s &&
+        [ -z "$(pods_of "$1")" ]
+}
+
+# pods_of NODE
+pods_of() {
+    kubectl -n versiond-staging get pods --field-selector "spec.nodeName=$1" -l app.kubernetes.io/name=versiond -o name
+}
+
+node_drained() {
+    node=$($load get pod steady -o jsonpath='{.spec.nodeName}')
+    node=$(kubectl get nodes -o json | jq -r --arg load "$node" '[.items[] | select(.metadata.name != $load)
+        | select(any(.spec.taints[]?; .effect == "NoSchedule") | not) | .metadata.name] | first // ""')
+    [ -n "$node" ] || skip 'there is one node'
+    [ -n "$(pods_of "$node")" ] || fail "no pod on $node: they are not spread over the nodes"
+    drained=$node
+    echo "$node" >"$work/drained"
+    kubectl drain "$node" --ignore-daemonsets --delete-emptydir-data --timeout=180s
+    await 'all pods ready elsewhere' ready_elsewhere "$drained"
+    expect_step 1.2.3
+    kubectl uncordon "$node"
+    rm "$work/drained"
+}
+
+load_ends() {
+    $load logs steady | jq -c 'select(.lost and (.answers | not))'
+    $load logs steady | jq -s 'map(select(.answers)) | {answers: last.answers, lost: last.lost, versions: last.versions,
+        seconds: (last.time - first.time), slowest_ms: (map(.slowest_ms) | max)}'
+    expect_no_loss
+}
+
+finish() {
+    status=$?
+    if [ "$status" != 0 ]; then
+        kubectl get pods --all-namespaces -o wide
+        kubectl -n versiond-staging get events --sort-by .lastTimestamp | tail -n 30
+        $load logs steady --tail=20
+    fi
+    [ ! -f "$work/drained" ] || kubectl uncordon "$(cat "$work/drained")"
+    kubectl delete namespace versiond-staging versiond-load --ignore-not-found --timeout=120s
+    rm -rf "$work"
+    exit "$status"
+}
+
+for namespace in versiond-staging versiond-load; do
+    [ -z "$(kubectl get namespace $namespace --ignore-not-found -o name)" ] || {
+        echo "the cluster has the namespace $namespace already; the test would destroy what is there" >&2
+        exit 1
+    }
+done
+"$PROGRAMS/1.2.3/versiond" --version | grep -q "^commit $commit" || {
+    echo "$PROGRAMS is of another commit than $commit: make kubernetes-programs" >&2
+    exit 1
+}
+work=$(mktemp -d)
+trap finish EXIT
+image_1=$(push "$PROGRAMS/1.2.2/versiond" 1.2.2)
+image_2=$(push "$PROGRAMS/1.2.3/versiond" 1.2.3)
+image_broken=$(push "$PROGRAMS/1.2.2/pause" 1.2.4)
+image_liar=$(push "$PROGRAMS/1.2.2/versiond" 1.2.5)
+image_load=$REGISTRY/steady@$(tests/cluster/image.sh "$PROGRAMS/1.2.2/steady" "$REGISTRY/steady:1")
+scripts/deploy/deployer.sh staging >"$work/deployer"
+kubectl create namespace versiond-load
+run_tests installed load_begins updated never_ready_is_rolled_back another_version_is_rolled_back rolled_back_by_hand \
+    node_drained load_ends
