@@ -43,7 +43,7 @@ deploy() { scripts/deploy/deploy.sh staging "$image" "$version" "$commit"; }
 # deployed VERSION: a release that runs, verified.
 deployed() {
     release "$1"
-    deploy >"$scratch/said" 2>&1 || fail "$1 was not deployed: $(cat "$scratch/said")"
+    VERIFY_TIMEOUT=60 deploy >"$scratch/said" 2>&1 || fail "$1 was not deployed: $(cat "$scratch/said")"
 }
 
 # expect_failed COMMAND...: leaves what was said in $scratch/said.
