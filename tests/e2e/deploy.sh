@@ -108,6 +108,7 @@ goes_back() {
 image_that_never_gets_ready_is_gone_back_from() {
     goes_back not-ready 'exceeded its progress deadline' 'the rollout of 1.2.3 has not finished (progress deadline 180 s, waited for at most 240 s)' \
         'versiond-new-0: ImagePullBackOff: Back-off pulling image' 'Warning Failed'
+    ! grep -q 'are updated' "$scratch/said" || fail 'what was not rolled out was verified'
 }
 
 replica_of_another_version_is_gone_back_from() {
@@ -130,6 +131,7 @@ deployment_of_no_replicas_is_gone_back_from() { goes_back none 'the Deployment w
 
 manifests_taken_in_part_are_gone_back_from() {
     goes_back apply 'admission webhook "policy" denied' 'the cluster has refused the manifests of 1.2.3, perhaps not all of them'
+    ! grep -q ' runs .*, not ' "$scratch/said" || fail 'what was refused was verified'
 }
 
 what_users_get_is_asked() {
