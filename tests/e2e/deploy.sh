@@ -243,6 +243,7 @@ deploy_hanging() {
     fault hang 1.2.3
     scripts/deploy/deploy.sh staging "$image" "$version" "$commit" >"$scratch/hanging" 2>&1 &
     hanging=$!
+    trap 'kill "$hanging" 2>/dev/null || gone=$?' EXIT # also when the test fails
     until [ -e "$scratch/cluster/hangs" ]; do
         kill -0 "$hanging" || fail "it has ended: $(cat "$scratch/hanging")"
         sleep 0.05
