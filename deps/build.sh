@@ -161,11 +161,12 @@ build_file() {
 
 build_libmicrohttpd() {
     # The archiver makes the index too (s), and leaves dates and owners out (D). configure insists on a pkg-config,
-    # which it would use for TLS only.
+    # which it would use for TLS only. What is said to be found out about shutdown() has it stop its threads by other
+    # means: it would shut the listening socket down when it cannot start, which a service manager may have passed.
     logged ./configure --quiet --disable-dependency-tracking --disable-shared --enable-static \
         --disable-https --disable-bauth --disable-dauth --disable-postprocessor --disable-httpupgrade \
         --disable-cookie --disable-messages --disable-compact-code --disable-doc --disable-examples --disable-tools \
-        --disable-curl \
+        --disable-curl --disable-poll --disable-sendfile mhd_cv_host_shtdwn_trgr_select=no \
         CC="$CC" CFLAGS="$flags" AR="$AR" AR_FLAGS=crsD RANLIB=: PKG_CONFIG=true
     logged make -C src/microhttpd -j "${JOBS:-$(nproc)}" libmicrohttpd.la
     cp src/microhttpd/.libs/libmicrohttpd.a "$stage/lib/"
