@@ -13,11 +13,13 @@
  * as nohup(1) does. Returns 0, or a negative errno when signals cannot be blocked. */
 int lifecycle_block_signals(void);
 
-/* Waits for a signal, then stops the server's work: not ready for the drain delay, no new
- * connections after it, at most the shutdown timeout for requests in flight. The server is still to
- * be freed with server_stop(). Idle connections are closed when they had a quarter of a second to
- * send a request that was on its way. Returns 0 when that was done, also when the timeout ended it,
- * and 1 when a second signal did, or when the kernel does not let us wait for signals. */
-int lifecycle_run(struct server *server, const struct config *config, struct log *log);
+/* Waits for a signal, then tells `notifier` (of notify_open(), or -1), and stops the server's work:
+ * not ready for the drain delay, no new connections after it, at most the shutdown timeout for
+ * requests in flight. The server is still to be freed with server_stop(). Idle connections are
+ * closed when they had a quarter of a second to send a request that was on its way. Returns 0 when
+ * that was done, also when the timeout ended it, and 1 when a second signal did, or when the kernel
+ * does not let us wait for signals. */
+int lifecycle_run(struct server *server, const struct config *config, struct log *log,
+                  int notifier);
 
 #endif

@@ -2,6 +2,7 @@
 #ifndef VERSIOND_SERVER_H
 #define VERSIOND_SERVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -23,7 +24,8 @@ struct server_parts {
     const struct handlers *handlers;
     struct log *log;
     struct metrics *metrics;
-    int listener; /* the server's from now on: closed by server_stop() */
+    int listener;   /* the server's from now on: closed by server_stop() */
+    bool is_shared; /* the listener is another process', too: only closed here, never shut down */
 };
 
 /* Starts the threads that accept and serve connections; they have the signal mask of the caller.
@@ -44,7 +46,8 @@ void server_drain(struct server *server);
 
 /* Stops accepting. To be called once, and server_close_idle() after it until nothing is left:
  * connections that the kernel has completed are still served, as far as the limit of connections
- * has or gets room for them; then the kernel refuses further ones. */
+ * has or gets room for them; then the kernel refuses further ones. Those of a shared listener stay
+ * with it, and further ones too, for the process that accepts next. */
 void server_stop_accepting(struct server *server);
 
 /* After server_stop_accepting(): closes the connections that were accepted at or before `accepted`

@@ -431,8 +431,11 @@ void config_print_help(FILE *stream, const char *name)
                           setting->variable, fallback);
         }
     }
-    (void)fprintf(stream, "\nExit status: 0 after a clean stop, 1 when something failed, "
-                          "2 for a wrong setting.\n");
+    (void)fprintf(stream,
+                  "\nA listening socket that systemd passes (LISTEN_FDS) is taken instead of "
+                  "--address and --port.\n"
+                  "Exit status: 0 after a clean stop, 1 when something failed, "
+                  "2 for a wrong setting.\n");
 }
 
 void config_print_markdown(FILE *stream)

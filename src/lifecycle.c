@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "clock.h"
+#include "notify.h"
 
 /* Milliseconds that a request may be on its way; a stop with idle connections takes this long. */
 enum { IDLE_GRACE = 250 };
@@ -114,10 +115,13 @@ static int wait_for_connections(struct server *server, int64_t timeout, int64_t 
     }
 }
 
+/* Milliseconds that a stop may take beyond what the settings give it, on a machine that is busy. */
+enum { STOP_MARGIN = 5000 };
+
 /* Stops the server's work because of a signal; `*open` is how many connections are left. Returns as
  * wait_for_signal(). */
-static int stop(struct server *server, const struct config *config, struct log *log, int number,
-                int64_t *sweep, size_t *open)
+static int stop(struct server *server, const struct config *config, struct log *log, int notifier,
+                int number, int64_t *sweep, size_t *open)
 {
     const int64_t drained = monotonic_milliseconds();
     int second = 0;
@@ -129,6 +133,7 @@ static int stop(struct server *server, const struct config *config, struct log *
                   {.name = "drain_delay_ms", .number = config->drain_delay},
                   {.name = "shutdown_timeout_ms", .number = config->shutdown_timeout}},
               3);
+    notify_stopping(notifier, config->drain_delay + config->shutdown_timeout + STOP_MARGIN, log);
     second = wait_for_signal(server, drained + config->drain_delay, sweep);
     if (second != 0)
         return second;
@@ -136,14 +141,14 @@ static int stop(struct server *server, const struct config *config, struct log *
     return wait_for_connections(server, config->shutdown_timeout, drained, sweep, open);
 }
 
-int lifecycle_run(struct server *server, const struct config *config, struct log *log)
+int lifecycle_run(struct server *server, const struct config *config, struct log *log, int notifier)
 {
     int64_t sweep = monotonic_milliseconds();
     int number = wait_for_signal(server, INT64_MAX, &sweep);
     size_t open = 0;
 
     if (number > 0)
-        number = stop(server, config, log, number, &sweep, &open);
+        number = stop(server, config, log, notifier, number, &sweep, &open);
     if (number < 0)
         log_write(log, LOG_ERROR, "cannot wait for signals",
                   &(const struct log_field){.name = "error", .text = strerror(-number)}, 1);

@@ -1,13 +1,31 @@
 #include "listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <netinet/in.h>
-#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "address.h"
+#include "parse.h"
+
+/* The first descriptor that is passed: SD_LISTEN_FDS_START. */
+enum { PASSED = 3 };
+
+/* What a passed socket must be, in the order in which it is asked. */
+static const struct {
+    int option;
+    int value;
+    char otherwise[36];
+} REQUIRED[] = {
+    {SO_TYPE, SOCK_STREAM, "is no stream socket: SO_TYPE"},
+    {SO_PROTOCOL, IPPROTO_TCP, "is no TCP socket: SO_PROTOCOL"},
+    {SO_ACCEPTCONN, 1, "does not listen: SO_ACCEPTCONN"},
+};
 
 /* Sets the options that must be set before binding. SO_REUSEADDR lets a restart take the port over
  * from connections in TIME_WAIT; unlike SO_REUSEPORT it lets no second listener in. */
@@ -67,5 +85,53 @@ int listener_open(const char *address, uint16_t port)
     /* What a kernel without IPv6 says, and one on which it is switched off. */
     if (listener == -EAFNOSUPPORT || listener == -EADDRNOTAVAIL)
         return open_at("0.0.0.0", port);
+    return listener;
+}
+
+/* Tells whether it is for us what LISTEN_PID and LISTEN_FDS name. Returns as listener_take(). */
+static int check_variables(char *error, size_t size)
+{
+    const char *pid = getenv("LISTEN_PID");
+    const char *count = getenv("LISTEN_FDS");
+    uint32_t number = 0;
+
+    if (pid == NULL || count == NULL)
+        return -ENOENT;
+    if (!parse_number(pid, 1, INT_MAX, &number)) {
+        (void)snprintf(error, size, "LISTEN_PID: '%s' is not a process id", pid);
+        return -EINVAL;
+    }
+    if (number != (uint32_t)getpid())
+        return -ENOENT;
+    if (strcmp(count, "1") == 0)
+        return PASSED;
+    (void)snprintf(error, size, "LISTEN_FDS: '%s' is not 1", count);
+    return -EINVAL;
+}
+
+int listener_take(char *error, size_t size)
+{
+    const int listener = check_variables(error, size);
+
+    if (listener < 0)
+        return listener;
+    for (size_t i = 0; i < sizeof REQUIRED / sizeof *REQUIRED; i++) {
+        int value = 0;
+        socklen_t length = sizeof value;
+
+        if (getsockopt(listener, SOL_SOCKET, REQUIRED[i].option, &value, &length) < 0) {
+            (void)snprintf(error, size, "descriptor %d: %s", listener, strerror(errno));
+            return -EINVAL;
+        }
+        if (value != REQUIRED[i].value) {
+            (void)snprintf(error, size, "descriptor %d %s is %d", listener, REQUIRED[i].otherwise,
+                           value);
+            return -EINVAL;
+        }
+    }
+    /* Neither fails for a descriptor that is open. The other flags that F_SETFL sets mean nothing
+     * to a listening socket. */
+    (void)fcntl(listener, F_SETFD, FD_CLOEXEC);
+    (void)fcntl(listener, F_SETFL, O_NONBLOCK);
     return listener;
 }

@@ -1,5 +1,6 @@
 /* The order of start and stop, and the exit codes. */
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include "listener.h"
 #include "log.h"
 #include "metrics.h"
+#include "notify.h"
 #include "probe.h"
 #include "resources.h"
 #include "sandbox.h"
@@ -128,67 +130,105 @@ static bool enter_sandbox(const struct config *config, bool is_instrumented,
     return config->sandbox != SANDBOX_REQUIRE;
 }
 
-/* Says where the server listens, and as what. */
-static void log_listening(struct log *log, int listener, const struct config *config,
-                          const struct build_info *info, const char *sandbox)
+/* Takes the listening socket that was passed, or opens one. Returns false after a line of the log.
+ */
+static bool open_listener(struct server_parts *parts)
 {
+    const struct config *config = parts->config;
+    char error[128];
+
+    parts->listener = listener_take(error, sizeof error);
+    parts->is_shared = parts->listener >= 0;
+    if (parts->listener == -EINVAL) {
+        log_write(parts->log, LOG_ERROR, "cannot take the socket that was passed",
+                  (const struct log_field[]){
+                      {.name = "error", .text = error},
+                      {.name = "allowed", .text = "LISTEN_FDS=1, a TCP socket that listens"}},
+                  2);
+        return false;
+    }
+    if (parts->is_shared)
+        return true;
+    parts->listener = listener_open(config->address, (uint16_t)config->port);
+    if (parts->listener >= 0)
+        return true;
+    log_write(parts->log, LOG_ERROR, "cannot listen",
+              (const struct log_field[]){
+                  {.name = "address", .text = config->address ? config->address : "::"},
+                  {.name = "port", .number = config->port},
+                  {.name = "error", .text = strerror(-parts->listener)}},
+              3);
+    return false;
+}
+
+/* Says where the server listens, and as what. */
+static void log_listening(const struct server_parts *parts, const struct build_info *info,
+                          const char *sandbox)
+{
+    const struct config *config = parts->config;
     struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
     socklen_t size = sizeof address;
     char text[ADDRESS_TEXT_MAX];
     uint16_t port = 0;
 
-    (void)getsockname(listener, (struct sockaddr *)&address, &size);
+    (void)getsockname(parts->listener, (struct sockaddr *)&address, &size);
     port = address_print((const struct sockaddr *)&address, text);
     log_write(
-        log, LOG_INFO, "listening",
+        parts->log, LOG_INFO, "listening",
         (const struct log_field[]){{.name = "address", .text = text},
                                    {.name = "port", .number = port},
                                    {.name = "threads", .number = config->threads},
                                    {.name = "max_connections", .number = config->max_connections},
                                    {.name = "version", .text = info->version},
                                    {.name = "commit", .text = info->commit},
-                                   {.name = "sandbox", .text = sandbox}},
-        7);
+                                   {.name = "sandbox", .text = sandbox},
+                                   {.name = "socket", .text = "passed"}},
+        parts->is_shared ? 8 : 7);
 }
 
-/* Serves with the answers made, until a signal. */
-static int serve_answers(struct server_parts *parts, const struct build_info *info)
+/* Enters the sandbox and serves, until a signal. */
+static int serve_confined(const struct server_parts *parts, const struct build_info *info,
+                          int notifier)
 {
-    const struct config *config = parts->config;
     struct log *log = parts->log;
-    const int listener = listener_open(config->address, (uint16_t)config->port);
     struct server *server = NULL;
     char sandbox[SANDBOX_TEXT_MAX];
     int status = EXIT_FAILED;
 
-    if (listener < 0) {
-        log_write(log, LOG_ERROR, "cannot listen",
-                  (const struct log_field[]){
-                      {.name = "address", .text = config->address ? config->address : "::"},
-                      {.name = "port", .number = config->port},
-                      {.name = "error", .text = strerror(-listener)}},
-                  3);
-        return EXIT_FAILED;
-    }
-    parts->listener = listener;
     /* Everything is open by now, and there is no thread yet that would stay outside. */
-    if (!enter_sandbox(config, IS_INSTRUMENTED, sandbox)) {
+    if (!enter_sandbox(parts->config, IS_INSTRUMENTED, sandbox)) {
         log_write(log, LOG_ERROR, "cannot enter the sandbox",
                   (const struct log_field[]){{.name = "error", .text = sandbox},
                                              {.name = "allowed",
                                               .text = "--sandbox auto takes what there is, "
                                                       "--sandbox off does without"}},
                   2);
-        (void)close(listener);
+        (void)close(parts->listener);
         return EXIT_FAILED;
     }
     server = server_start(parts);
     if (server == NULL)
         return fail_to_run(log, "cannot start", "no memory, threads or descriptors for the server");
-    log_listening(log, listener, config, info, sandbox);
-    status = lifecycle_run(server, config, log);
+    log_listening(parts, info, sandbox);
+    notify_ready(notifier, info->version, log);
+    status = lifecycle_run(server, parts->config, log, notifier);
     server_stop(server);
     log_write(log, LOG_INFO, "stopped", NULL, 0);
+    return status;
+}
+
+/* Serves with the answers made, until a signal. */
+static int serve_answers(struct server_parts *parts, const struct build_info *info)
+{
+    int notifier = -1;
+    int status = EXIT_FAILED;
+
+    if (!open_listener(parts))
+        return EXIT_FAILED;
+    notifier = notify_open(parts->log);
+    status = serve_confined(parts, info, notifier);
+    if (notifier >= 0)
+        (void)close(notifier);
     return status;
 }
 

@@ -44,7 +44,8 @@ struct server {
     struct MHD_Daemon *daemon;
     int listener;
     int64_t next_overdue; /* when to look for those again */
-    bool has_backlog;     /* accepting has stopped, and the kernel may still have connections */
+    bool is_shared;       /* the listener, with a process that may accept from it later */
+    bool has_backlog;     /* accepting has stopped, and the kernel has connections for us */
     uint64_t handed_over; /* how many are opened when the threads have taken what they were given */
     int64_t hand_over_deadline; /* when not to wait for that any longer */
     atomic_bool has_made_room;  /* for a connection that has not been accepted yet */
@@ -114,6 +115,7 @@ struct server *server_start(const struct server_parts *parts)
         return NULL;
     dispatch = &server->dispatch;
     server->listener = parts->listener;
+    server->is_shared = parts->is_shared;
     dispatch->config = config;
     dispatch->handlers = parts->handlers;
     dispatch->log = parts->log;
@@ -222,7 +224,7 @@ static void hand_over_backlog(struct server *server)
 void server_stop_accepting(struct server *server)
 {
     (void)MHD_quiesce_daemon(server->daemon);
-    server->has_backlog = true;
+    server->has_backlog = !server->is_shared;
     hand_over_backlog(server);
 }
 

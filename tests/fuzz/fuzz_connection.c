@@ -129,7 +129,7 @@ static void start_world(void)
     woken = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     expect(world.metrics != NULL && world.handlers != NULL && woken >= 0, "memory");
     world.server = server_start(&(const struct server_parts){
-        &world.config, world.handlers, &world.log, world.metrics, start_listening()});
+        &world.config, world.handlers, &world.log, world.metrics, start_listening(), false});
     expect(world.server != NULL, "a server");
     answers_init(&world.info, world.config.base_path);
     expect(atexit(end_world) == 0, "memory");

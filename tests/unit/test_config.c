@@ -772,9 +772,12 @@ static void print_expected_help(FILE *stream)
                           setting->variable, setting->fallback);
         free(meaning);
     }
-    (void)fputs("\nExit status: 0 after a clean stop, 1 when something failed, "
-                "2 for a wrong setting.\n",
-                stream);
+    (void)fputs(
+        "\nA listening socket that systemd passes (LISTEN_FDS) is taken instead of --address "
+        "and --port.\n"
+        "Exit status: 0 after a clean stop, 1 when something failed, "
+        "2 for a wrong setting.\n",
+        stream);
 }
 
 static void print_help(FILE *stream)

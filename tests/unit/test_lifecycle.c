@@ -1,5 +1,5 @@
 /* wraps: server_drain server_stop_accepting server_close_idle server_sweep */
-/* wraps: monotonic_milliseconds sigtimedwait sigprocmask */
+/* wraps: notify_stopping monotonic_milliseconds sigtimedwait sigprocmask */
 #include "test.h"
 
 #include <errno.h>
@@ -16,6 +16,7 @@
 #include "clock.h"
 #include "inspect.h"
 #include "lifecycle.h"
+#include "notify.h"
 
 /* The tests run on a clock of their own, which waiting moves on. It starts at START; all times in
  * the tests count from there. */
@@ -40,6 +41,7 @@ static struct {
 
 static char
     trace[1024]; /* what was called and when; of looks at the connections the first of a kind */
+static uint32_t announced; /* milliseconds that the stop may take; 0: it was not announced */
 static int64_t last_look;
 static int64_t last_end; /* of a wait */
 static unsigned looks;   /* that took no time, one after the other */
@@ -50,6 +52,7 @@ static int64_t swept[16]; /* when, as far as there is room */
 
 void __wrap_server_drain(struct server *server);
 void __wrap_server_stop_accepting(struct server *server);
+void __wrap_notify_stopping(int notifier, uint32_t milliseconds, struct log *log);
 size_t __wrap_server_close_idle(struct server *server, int64_t accepted);
 int64_t __wrap_monotonic_milliseconds(void);
 int64_t __wrap_server_sweep(struct server *server);
@@ -57,6 +60,8 @@ int __real_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct times
 int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
 int __real_sigprocmask(int how, const sigset_t *set, sigset_t *old);
 int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old);
+
+enum { NOTIFIER = 4321 };
 
 /* Nothing looks into the server. */
 static struct server *some_server(void)
@@ -87,6 +92,17 @@ void __wrap_server_drain(struct server *server)
 void __wrap_server_stop_accepting(struct server *server)
 {
     note(server, "stop accepting", false);
+}
+
+/* After the begin of the drain, and before the server accepts no more. */
+void __wrap_notify_stopping(int notifier, uint32_t milliseconds, struct log *log)
+{
+    assert_int_equal(notifier, NOTIFIER);
+    assert_int_equal(announced, 0);
+    assert_int_equal(log->level, LOG_DEBUG);
+    assert_int_equal(strncmp(trace, "drain at ", strlen("drain at ")), 0);
+    assert_null(strchr(strchr(trace, '\n') + 1, '\n'));
+    announced = milliseconds;
 }
 
 size_t __wrap_server_close_idle(struct server *server, int64_t accepted)
@@ -190,6 +206,7 @@ static struct {
 static void reset_clock(void)
 {
     trace[0] = '\0';
+    announced = 0;
     now = START;
     last_end = START;
     looks = 0;
@@ -249,7 +266,8 @@ static void expect_run(uint32_t drain_delay, uint32_t shutdown_timeout, int resu
 
     assert_true(file >= 0);
     log_init(&log, file, LOG_FORMAT_JSON, LOG_DEBUG);
-    assert_int_equal(lifecycle_run(some_server(), &config, &log), result);
+    assert_int_equal(lifecycle_run(some_server(), &config, &log, NOTIFIER), result);
+    assert_int_equal(announced, calls[0] == '\0' ? 0 : drain_delay + shutdown_timeout + 5000);
     assert_true(pread(file, text, sizeof text - 1, 0) >= 0);
     (void)close(file);
     inspect_replace_times(text);

@@ -7,8 +7,10 @@
 #include <limits.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -447,6 +449,189 @@ static void listener_on_port_0_picks_free_ports(void **state)
     (void)close(second);
 }
 
+/* --- sockets that are passed --- */
+
+enum { PASSED = 3 };
+
+static int kept = -1; /* what this process has as descriptor 3 */
+
+static int keep_descriptor(void **state)
+{
+    (void)restore_calls(state);
+    kept = fcntl(PASSED, F_DUPFD_CLOEXEC, PASSED + 1);
+    (void)close(PASSED);
+    (void)unsetenv("LISTEN_PID");
+    (void)unsetenv("LISTEN_FDS");
+    return 0;
+}
+
+static int restore_descriptor(void **state)
+{
+    (void)state;
+    (void)close(PASSED);
+    if (kept >= 0) {
+        (void)dup2(kept, PASSED);
+        (void)close(kept);
+    }
+    return 0;
+}
+
+/* Makes `descriptor`, which is closed, descriptor 3 as it is passed; -1: none. */
+static void pass(int descriptor)
+{
+    char pid[16];
+
+    if (descriptor != PASSED)
+        (void)close(PASSED);
+    if (descriptor > PASSED) {
+        assert_int_equal(dup2(descriptor, PASSED), PASSED);
+        (void)close(descriptor);
+    }
+    (void)snprintf(pid, sizeof pid, "%d", (int)getpid());
+    assert_int_equal(setenv("LISTEN_PID", pid, 1), 0);
+    assert_int_equal(setenv("LISTEN_FDS", "1", 1), 0);
+}
+
+/* A socket bound to a port of its own, or to a name of its own (AF_UNIX), as no manager would set
+ * it: blocking and left open on exec. */
+static int bound_socket(int family, int type)
+{
+    const struct sockaddr_storage address = {.ss_family = (sa_family_t)family};
+    const socklen_t size = family == AF_UNIX   ? sizeof(sa_family_t)
+                           : family == AF_INET ? sizeof(struct sockaddr_in)
+                                               : sizeof(struct sockaddr_in6);
+    const int low = open("/dev/null", O_RDONLY | O_CLOEXEC); /* so that it is not descriptor 3 */
+    const int fd = __real_socket(family, type, 0);
+
+    assert_true(low >= PASSED && fd > PASSED);
+    (void)close(low);
+    assert_int_equal(__real_bind(fd, (const struct sockaddr *)&address, size), 0);
+    return fd;
+}
+
+static int listening_socket(int family)
+{
+    const int fd = bound_socket(family, SOCK_STREAM);
+
+    assert_int_equal(__real_listen(fd, 1), 0);
+    last_backlog = 1;
+    return fd;
+}
+
+static void listener_that_is_passed_is_taken(void **state)
+{
+    char error[128] = "";
+
+    (void)state;
+    pass(listening_socket(AF_INET));
+    assert_int_equal(listener_take(error, sizeof error), PASSED);
+    assert_string_equal(error, "");
+    expect_ipv4_client_accepted(PASSED);
+    assert_int_equal(fcntl(PASSED, F_GETFL) & O_NONBLOCK, O_NONBLOCK);
+    assert_int_equal(fcntl(PASSED, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+}
+
+static void listener_for_ipv6_that_is_passed_is_taken(void **state)
+{
+    char error[128] = "";
+
+    (void)state;
+    require_ipv6();
+    pass(listening_socket(AF_INET6));
+    assert_int_equal(listener_take(error, sizeof error), PASSED);
+    expect_ipv6_client_accepted(PASSED);
+}
+
+/* Who has connected before finds it listening, and nothing of what the manager set is changed. */
+static void listener_that_is_taken_keeps_its_backlog(void **state)
+{
+    char error[128] = "";
+    int client = -1;
+    int accepted = -1;
+
+    (void)state;
+    pass(listening_socket(AF_INET));
+    client = client_connect(port_of(PASSED));
+    assert_int_equal(listener_take(error, sizeof error), PASSED);
+    assert_int_equal(last_backlog, 1);
+    accepted = accept(PASSED, NULL, NULL);
+    assert_true(accepted >= 0);
+    (void)close(accepted);
+    (void)close(client);
+}
+
+static void nothing_is_taken_that_was_not_passed_to_this_process(void **state)
+{
+    char parent[16];
+    char error[128] = "";
+
+    (void)state;
+    assert_int_equal(listener_take(error, sizeof error), -ENOENT);
+    pass(listening_socket(AF_INET));
+    (void)snprintf(parent, sizeof parent, "%d", (int)getppid());
+    assert_int_equal(setenv("LISTEN_PID", parent, 1), 0);
+    assert_int_equal(setenv("LISTEN_FDS", "garbage", 1), 0);
+    assert_int_equal(listener_take(error, sizeof error), -ENOENT);
+    (void)unsetenv("LISTEN_PID");
+    assert_int_equal(listener_take(error, sizeof error), -ENOENT);
+    pass(listening_socket(AF_INET));
+    (void)unsetenv("LISTEN_FDS");
+    assert_int_equal(listener_take(error, sizeof error), -ENOENT);
+    assert_string_equal(error, "");
+}
+
+static void variables_that_pass_anything_else_are_an_error(void **state)
+{
+    static const char *const pids[] = {"", "0", "x", "-1", "1x", " 1", "2147483648", "99999999999"};
+    static const char *const counts[] = {"", "0", "2", "01", "1 ", "-1", "x", "4294967297"};
+    char error[128];
+    char expected[128];
+
+    (void)state;
+    pass(listening_socket(AF_INET));
+    for (size_t i = 0; i < COUNT_OF(counts); i++) {
+        assert_int_equal(setenv("LISTEN_FDS", counts[i], 1), 0);
+        assert_int_equal(listener_take(error, sizeof error), -EINVAL);
+        (void)snprintf(expected, sizeof expected, "LISTEN_FDS: '%s' is not 1", counts[i]);
+        assert_string_equal(error, expected);
+    }
+    for (size_t i = 0; i < COUNT_OF(pids); i++) {
+        assert_int_equal(setenv("LISTEN_PID", pids[i], 1), 0);
+        assert_int_equal(listener_take(error, sizeof error), -EINVAL);
+        (void)snprintf(expected, sizeof expected, "LISTEN_PID: '%s' is not a process id", pids[i]);
+        assert_string_equal(error, expected);
+    }
+}
+
+static void expect_refused(int descriptor, const char *expected)
+{
+    char error[128] = "";
+
+    pass(descriptor);
+    assert_int_equal(listener_take(error, sizeof error), -EINVAL);
+    assert_string_equal(error, expected);
+}
+
+static void descriptor_that_is_no_listening_tcp_socket_is_an_error(void **state)
+{
+    char expected[128];
+    int unix_listener = -1;
+
+    (void)state;
+    (void)snprintf(expected, sizeof expected, "descriptor 3: %s", strerror(EBADF));
+    expect_refused(-1, expected);
+    (void)snprintf(expected, sizeof expected, "descriptor 3: %s", strerror(ENOTSOCK));
+    (void)close(PASSED);
+    expect_refused(open("/dev/null", O_RDONLY | O_CLOEXEC), expected);
+    expect_refused(bound_socket(AF_INET, SOCK_DGRAM),
+                   "descriptor 3 is no stream socket: SO_TYPE is 2");
+    expect_refused(bound_socket(AF_INET, SOCK_STREAM),
+                   "descriptor 3 does not listen: SO_ACCEPTCONN is 0");
+    unix_listener = bound_socket(AF_UNIX, SOCK_STREAM);
+    assert_int_equal(__real_listen(unix_listener, 1), 0);
+    expect_refused(unix_listener, "descriptor 3 is no TCP socket: SO_PROTOCOL is 0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -475,6 +660,18 @@ int main(void)
         cmocka_unit_test_setup(listener_has_the_longest_backlog, restore_calls),
         cmocka_unit_test_setup(listener_shares_its_port_with_no_other, restore_calls),
         cmocka_unit_test_setup(listener_on_port_0_picks_free_ports, restore_calls),
+        cmocka_unit_test_setup_teardown(listener_that_is_passed_is_taken, keep_descriptor,
+                                        restore_descriptor),
+        cmocka_unit_test_setup_teardown(listener_for_ipv6_that_is_passed_is_taken, keep_descriptor,
+                                        restore_descriptor),
+        cmocka_unit_test_setup_teardown(listener_that_is_taken_keeps_its_backlog, keep_descriptor,
+                                        restore_descriptor),
+        cmocka_unit_test_setup_teardown(nothing_is_taken_that_was_not_passed_to_this_process,
+                                        keep_descriptor, restore_descriptor),
+        cmocka_unit_test_setup_teardown(variables_that_pass_anything_else_are_an_error,
+                                        keep_descriptor, restore_descriptor),
+        cmocka_unit_test_setup_teardown(descriptor_that_is_no_listening_tcp_socket_is_an_error,
+                                        keep_descriptor, restore_descriptor),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

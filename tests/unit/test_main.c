@@ -1,7 +1,7 @@
 /* wraps: open build_info_check lifecycle_block_signals resources_open_files resources_cpus */
 /* wraps: handlers_create handlers_free listener_open server_start getsockname lifecycle_run */
 /* wraps: server_stop probe_readiness isatty usage_open usage_close metrics_create metrics_free */
-/* wraps: sandbox_enter */
+/* wraps: sandbox_enter listener_take notify_open notify_ready */
 /* The program's main() becomes a function like others. It comes first: cmocka has a fail() too. */
 int versiond_main(int argc, char *argv[]);
 #define main versiond_main
@@ -28,6 +28,8 @@ static struct {
     bool has_metrics;
     bool has_handlers;
     int listener; /* or a negative errno */
+    int passed;   /* the same */
+    bool has_notifier;
     bool has_name;
     bool has_sandbox;
     bool has_server;
@@ -38,6 +40,8 @@ static struct {
 static char trace[1024];
 static const struct usage *watched; /* what usage_open() was called with */
 static const struct log *logged;    /* what the metrics are to count the lines of */
+
+static int last_notifier; /* that notify_open() returned */
 
 enum { LISTENER = 1234 };
 
@@ -55,10 +59,14 @@ struct handlers *__wrap_handlers_create(const struct build_info *info, const cha
                                         struct metrics *metrics);
 void __wrap_handlers_free(struct handlers *handlers);
 int __wrap_listener_open(const char *address, uint16_t port);
+int __wrap_listener_take(char *error, size_t size);
+int __wrap_notify_open(struct log *log);
+void __wrap_notify_ready(int notifier, const char *version, struct log *log);
 bool __wrap_sandbox_enter(char text[SANDBOX_TEXT_MAX]);
 struct server *__wrap_server_start(const struct server_parts *parts);
 int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *size);
-int __wrap_lifecycle_run(struct server *server, const struct config *config, struct log *log);
+int __wrap_lifecycle_run(struct server *server, const struct config *config, struct log *log,
+                         int notifier);
 void __wrap_server_stop(struct server *server);
 int __wrap_probe_readiness(const struct config *config, char *error, size_t size);
 int __wrap_isatty(int descriptor);
@@ -185,6 +193,29 @@ int __wrap_listener_open(const char *address, uint16_t port)
     return calls.listener;
 }
 
+int __wrap_listener_take(char *error, size_t size)
+{
+    if (calls.passed == -EINVAL)
+        (void)snprintf(error, size, "LISTEN_FDS: '2' is not 1");
+    return calls.passed;
+}
+
+/* A descriptor that the program closes. */
+int __wrap_notify_open(struct log *log)
+{
+    assert_ptr_equal(log, logged);
+    note("open notifier\n");
+    last_notifier = calls.has_notifier ? memfd_create("notifier", MFD_CLOEXEC) : -1;
+    return last_notifier;
+}
+
+void __wrap_notify_ready(int notifier, const char *version, struct log *log)
+{
+    assert_int_equal(notifier, last_notifier);
+    assert_ptr_equal(log, logged);
+    note("ready, version %s\n", version);
+}
+
 bool __wrap_sandbox_enter(char text[SANDBOX_TEXT_MAX])
 {
     note("enter the sandbox\n");
@@ -199,6 +230,7 @@ struct server *__wrap_server_start(const struct server_parts *parts)
     assert_ptr_equal(parts->log, logged);
     assert_int_equal(parts->listener, LISTENER);
     assert_int_equal(parts->log->descriptor, STDERR_FILENO);
+    assert_int_equal(parts->is_shared, calls.passed >= 0);
     note("start %u threads for %u connections, %u lines a second\n",
          (unsigned)parts->config->threads, (unsigned)parts->config->max_connections,
          (unsigned)parts->log->rate);
@@ -218,9 +250,11 @@ int __wrap_getsockname(int fd, struct sockaddr *address, socklen_t *size)
     return 0;
 }
 
-int __wrap_lifecycle_run(struct server *server, const struct config *config, struct log *log)
+int __wrap_lifecycle_run(struct server *server, const struct config *config, struct log *log,
+                         int notifier)
 {
     assert_ptr_equal(server, some_server());
+    assert_int_equal(notifier, last_notifier);
     note("run, drain delay %u\n", (unsigned)config->drain_delay);
     log_write(log, LOG_DEBUG, "running", NULL, 0);
     return calls.run;
@@ -274,6 +308,7 @@ static int set_up(void **state)
     calls.has_metrics = true;
     calls.has_handlers = true;
     calls.listener = LISTENER;
+    calls.passed = -ENOENT;
     calls.has_name = true;
     calls.has_sandbox = true;
     calls.has_server = true;
@@ -393,8 +428,9 @@ static void service_starts_and_stops_in_order(void **state)
     expect_run(NULL, 0, "", LISTENING("127.0.0.1", 4242, 2, 996) STOPPED);
     assert_string_equal(
         trace, METRICS(1024, 2, 996) "create handlers of " NAME ", base path none\n"
-                                     "listen at none, port 5000\n" ENTER
+                                     "listen at none, port 5000\nopen notifier\n" ENTER
                                      "start 2 threads for 996 connections, 1000 lines a second\n"
+                                     "ready, version " VERSION "\n"
                                      "run, drain delay 0\n"
                                      "stop\n"
                                      "free handlers\n" NO_METRICS);
@@ -412,8 +448,9 @@ static void service_passes_its_settings_on(void **state)
                LISTENING("127.0.0.1", 4242, 3, 70) LINE("debug", "running\"") STOPPED);
     assert_string_equal(
         trace, METRICS(1024, 3, 70) "create handlers of " NAME ", base path /prefix\n"
-                                    "listen at ::1, port 80\n" ENTER
+                                    "listen at ::1, port 80\nopen notifier\n" ENTER
                                     "start 3 threads for 70 connections, 7 lines a second\n"
+                                    "ready, version " VERSION "\n"
                                     "run, drain delay 5\n"
                                     "stop\n"
                                     "free handlers\n" NO_METRICS);
@@ -516,6 +553,43 @@ static void service_that_cannot_listen_says_where_and_why(void **state)
     }
 }
 
+static void service_takes_the_socket_that_is_passed(void **state)
+{
+    static const char *const arguments[] = {"--address=::1", "--port=80", NULL};
+
+    (void)state;
+    calls.passed = LISTENER;
+    expect_run(arguments, 0, "",
+               LINE("info",
+                    "listening\",\"address\":\"127.0.0.1\",\"port\":4242,\"threads\":2,"
+                    "\"max_connections\":996,\"version\":\"" VERSION "\",\"commit\":\"" COMMIT
+                    "\",\"sandbox\":\"" HOLDS("all of it") "\",\"socket\":\"passed\"") STOPPED);
+    assert_null(strstr(trace, "listen at"));
+    assert_non_null(strstr(trace, "start 2 threads"));
+}
+
+static void service_that_is_passed_something_else_says_what_is_allowed(void **state)
+{
+    (void)state;
+    calls.passed = -EINVAL;
+    expect_run(NULL, 1, "",
+               LINE("error", "cannot take the socket that was passed\",\"error\":\"LISTEN_FDS: '2' "
+                             "is not 1\",\"allowed\":\"LISTEN_FDS=1, a TCP socket that listens\""));
+    assert_string_equal(trace,
+                        METRICS(1024, 2, 996) "create handlers of " NAME
+                                              ", base path none\nfree handlers\n" NO_METRICS);
+}
+
+static void service_that_is_awaited_closes_its_notifier(void **state)
+{
+    const size_t before = inspect_count_descriptors();
+
+    (void)state;
+    calls.has_notifier = true;
+    expect_run(NULL, 0, "", LISTENING("127.0.0.1", 4242, 2, 996) STOPPED);
+    assert_uint_equal(inspect_count_descriptors(), before);
+}
+
 static void service_serves_in_what_sandbox_there_is(void **state)
 {
     static const char *const arguments[] = {"--sandbox=off", NULL};
@@ -539,9 +613,10 @@ static void service_without_the_sandbox_that_it_requires_fails(void **state)
                                  "some of it") "\",\"allowed\":"
                                                "\"--sandbox auto takes what there is, --sandbox "
                                                "off does without\""));
-    assert_string_equal(trace, METRICS(1024, 2, 996) "create handlers of " NAME ", base path none\n"
-                                                     "listen at none, port 5000\n" ENTER
-                                                     "free handlers\n" NO_METRICS);
+    assert_string_equal(trace,
+                        METRICS(1024, 2, 996) "create handlers of " NAME ", base path none\n"
+                                              "listen at none, port 5000\nopen notifier\n" ENTER
+                                              "free handlers\n" NO_METRICS);
 }
 
 /* Whatever this build is. */
@@ -588,7 +663,7 @@ static void service_whose_server_does_not_start_fails(void **state)
                              "server\""));
     assert_string_equal(
         trace, METRICS(1024, 2, 996) "create handlers of " NAME ", base path none\n"
-                                     "listen at none, port 5000\n" ENTER
+                                     "listen at none, port 5000\nopen notifier\n" ENTER
                                      "start 2 threads for 996 connections, 1000 lines a second\n"
                                      "free handlers\n" NO_METRICS);
 }
@@ -844,6 +919,9 @@ int main(void)
         cmocka_unit_test_setup(service_without_memory_for_metrics_fails, set_up),
         cmocka_unit_test_setup(service_without_memory_for_answers_fails, set_up),
         cmocka_unit_test_setup(service_that_cannot_listen_says_where_and_why, set_up),
+        cmocka_unit_test_setup(service_takes_the_socket_that_is_passed, set_up),
+        cmocka_unit_test_setup(service_that_is_passed_something_else_says_what_is_allowed, set_up),
+        cmocka_unit_test_setup(service_that_is_awaited_closes_its_notifier, set_up),
         cmocka_unit_test_setup(service_serves_in_what_sandbox_there_is, set_up),
         cmocka_unit_test_setup(service_without_the_sandbox_that_it_requires_fails, set_up),
         cmocka_unit_test_setup(sandbox_is_entered_unless_it_is_off_or_cannot_hold, set_up),

@@ -1,5 +1,6 @@
 /* wraps: malloc calloc free close accept4 poll router_find reply_queue */
 /* wraps: MHD_start_daemon MHD_add_connection MHD_quiesce_daemon MHD_set_panic_func _exit */
+/* wraps: pthread_create */
 /* wraps: monotonic_milliseconds monotonic_nanoseconds */
 #include "test.h"
 
@@ -60,6 +61,7 @@ static sem_t through_gate;
 static bool is_quiesced;
 static int accept_error; /* of the next accept4(); 0: none */
 static bool no_daemon_starts;
+static int threads_left;   /* that can be started; negative: no limit */
 static char options[1024]; /* that libmicrohttpd was started with, a line each */
 
 static MHD_PanicCallback panic; /* what it was given for the worst */
@@ -98,6 +100,10 @@ struct MHD_Daemon *__wrap_MHD_start_daemon(unsigned flags, uint16_t port,
                                            ...);
 
 void __wrap_MHD_set_panic_func(MHD_PanicCallback callback, void *cls);
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*start)(void *), void *cls);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*start)(void *), void *cls);
 _Noreturn void __wrap__exit(int status);
 
 void __wrap_MHD_set_panic_func(MHD_PanicCallback callback, void *cls)
@@ -110,6 +116,15 @@ void __wrap_MHD_set_panic_func(MHD_PanicCallback callback, void *cls)
 void __wrap__exit(int status)
 {
     longjmp(ended, status);
+}
+
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes,
+                          void *(*start)(void *), void *cls)
+{
+    if (threads_left == 0)
+        return EAGAIN;
+    threads_left--;
+    return __real_pthread_create(thread, attributes, start, cls);
 }
 
 void *__wrap_malloc(size_t size)
@@ -301,6 +316,7 @@ struct fixture {
     struct server *server;
     int log_pipe[2];
     int listener;
+    bool is_shared;
     uint16_t port;
 };
 
@@ -337,6 +353,7 @@ static void restore_calls(void)
     is_quiesced = false;
     accept_error = 0;
     no_daemon_starts = false;
+    threads_left = -1;
     test_thread = pthread_self();
     sem_init(&targets, 0, 0);
     sem_init(&at_reply, 0, 0);
@@ -396,8 +413,9 @@ static int open_listener(struct fixture *fixture)
 /* Starts the server with the settings of the fixture. */
 static void start_server(struct fixture *fixture)
 {
-    const struct server_parts parts = {&fixture->config, fixture->handlers, &fixture->log,
-                                       fixture->metrics, open_listener(fixture)};
+    const struct server_parts parts = {&fixture->config,       fixture->handlers,
+                                       &fixture->log,          fixture->metrics,
+                                       open_listener(fixture), fixture->is_shared};
 
     fixture->server = server_start(&parts);
     assert_non_null(fixture->server);
@@ -565,8 +583,8 @@ static void server_start_gives_libmicrohttpd_its_options(void **state)
 static void server_start_when_it_cannot_returns_null_and_frees_all(void **state)
 {
     struct fixture *fixture = *state;
-    const struct server_parts parts = {&fixture->config, fixture->handlers, &fixture->log,
-                                       fixture->metrics, open_listener(fixture)};
+    const struct server_parts parts = {&fixture->config, fixture->handlers,      &fixture->log,
+                                       fixture->metrics, open_listener(fixture), false};
     const int before = atomic_load(&blocks);
     const struct server *server = NULL;
 
@@ -578,6 +596,40 @@ static void server_start_when_it_cannot_returns_null_and_frees_all(void **state)
     assert_null(server_start(&parts));
     assert_int_equal(atomic_load(&blocks), before);
     (void)close(fixture->listener);
+}
+
+/* What a process that shares the listener finds: it listens, and has the connection of `client`. */
+static void expect_queued(int listener, int client)
+{
+    struct sockaddr_in own = {0};
+    struct sockaddr_in peer = {0};
+    socklen_t size = sizeof own;
+    int accepted = -1;
+
+    assert_int_equal(getsockname(client, (struct sockaddr *)&own, &size), 0);
+    size = sizeof peer;
+    accepted = __real_accept4(listener, (struct sockaddr *)&peer, &size, SOCK_CLOEXEC);
+    if (accepted < 0)
+        fail_msg("no connection waits: %s", strerror(errno));
+    assert_int_equal(peer.sin_port, own.sin_port);
+    (void)close(accepted);
+}
+
+/* libmicrohttpd then stops those that have started, as it would stop all. */
+static void server_start_without_all_threads_leaves_the_listener_listening(void **state)
+{
+    struct fixture *fixture = *state;
+    const struct server_parts parts = {&fixture->config, fixture->handlers,      &fixture->log,
+                                       fixture->metrics, open_listener(fixture), true};
+    const int shared = fcntl(fixture->listener, F_DUPFD_CLOEXEC, 0);
+    int client = -1;
+
+    threads_left = 1;
+    assert_null(server_start(&parts));
+    client = client_connect(fixture->port);
+    expect_queued(shared, client);
+    (void)close(client);
+    (void)close(shared);
 }
 
 static void threads_have_the_signal_mask_of_the_caller(void **state)
@@ -1088,6 +1140,30 @@ static void connections_in_the_backlog_are_served(void **state)
     }
 }
 
+/* Those that came before the stop and those that come during and after it. */
+static void connections_of_a_shared_listener_are_left_in_its_backlog(void **state)
+{
+    struct fixture *fixture = *state;
+    int clients[3];
+    int shared = -1;
+
+    fixture->is_shared = true;
+    start_server(fixture);
+    shared = fcntl(fixture->listener, F_DUPFD_CLOEXEC, 0);
+    fill_backlog(fixture, clients, 1);
+    server_stop_accepting(fixture->server);
+    open_gate(fixture->config.threads);
+    clients[1] = client_connect(fixture->port);
+    assert_uint_equal(server_close_idle(fixture->server, INT64_MAX), 0);
+    stop_server(fixture);
+    clients[2] = client_connect(fixture->port);
+    for (size_t i = 0; i < COUNT_OF(clients); i++) {
+        expect_queued(shared, clients[i]);
+        (void)close(clients[i]);
+    }
+    (void)close(shared);
+}
+
 static void connection_in_the_backlog_that_is_not_taken_is_not_waited_for(void **state)
 {
     struct fixture *fixture = *state;
@@ -1304,6 +1380,8 @@ int main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(server_start_when_it_cannot_returns_null_and_frees_all,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            server_start_without_all_threads_leaves_the_listener_listening, set_up, tear_down),
         cmocka_unit_test_setup_teardown(threads_have_the_signal_mask_of_the_caller, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(connection_without_memory_is_closed_and_the_server_lives_on,
@@ -1344,6 +1422,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(request_that_is_being_answered_is_not_idle, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(connections_in_the_backlog_are_served, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(connections_of_a_shared_listener_are_left_in_its_backlog,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             connection_in_the_backlog_that_is_not_taken_is_not_waited_for, set_up, tear_down),
         cmocka_unit_test_setup_teardown(connection_in_the_backlog_without_memory_is_not_waited_for,
