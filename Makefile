@@ -172,8 +172,13 @@ run: $(PROGRAM) ## build and serve http://localhost:5000/version
 	@exec $(PROGRAM) $(ARGS)
 
 .PHONY: install
-install: $(PROGRAM) ## install into DESTDIR and PREFIX (/usr/local), with the licences of the libraries
+install: $(PROGRAM) ## install into DESTDIR and PREFIX (/usr/local), with the units of systemd and all licences
 	install -D -m 755 $(PROGRAM) "$(DESTDIR)$(PREFIX)/bin/$(NAME)"
+	for unit in service socket; do \
+	    install -D -m 644 deploy/systemd/versiond.$$unit "$(DESTDIR)$(PREFIX)/lib/systemd/system/$(NAME).$$unit" && \
+	    sed -i -e 's,/usr/local/,$(PREFIX)/,' -e 's,versiond,$(NAME),g' \
+	        "$(DESTDIR)$(PREFIX)/lib/systemd/system/$(NAME).$$unit" || exit; \
+	done
 	install -D -m 644 LICENSE "$(DESTDIR)$(PREFIX)/share/doc/$(NAME)/LICENSE"
 	for library in libmicrohttpd cJSON; do \
 	    install -D -m 644 -t "$(DESTDIR)$(PREFIX)/share/doc/$(NAME)/$$library" $(DEPS)/licenses/$$library/*; \
@@ -231,6 +236,13 @@ operability-test: $(PROGRAM) ## these three at once: contract-test, prometheus-t
 .PHONY: slow-test
 slow-test: $(PROGRAM) ## hold it with thousands of slow clients (CONNECTIONS, DURATION; wants slowhttptest, python3)
 	@PROGRAM="$(PROGRAM)" tests/run.sh $(OUT)/tests/slow-log tests/e2e/slow.sh
+
+.PHONY: systemd-test
+systemd-test: $(PROGRAM) ## try the units, with systemd as process 1 where that can be (wants systemd, curl, python3, root)
+	@rm -rf $(OUT)/installed
+	@$(MAKE) --no-print-directory install DESTDIR=$(OUT)/installed PREFIX=/usr/local >$(OUT)/install.log
+	@PROGRAM="$(PROGRAM)" INSTALLED=$(OUT)/installed tests/run.sh $(OUT)/tests/systemd-log tests/e2e/systemd.sh
+	@sed -n '/^{"seconds/p; /exposure/p' $(OUT)/tests/systemd-log/systemd.sh.log
 
 .PHONY: fuzz
 fuzz: ## look for inputs that break parsers, log, server (SECONDS=60 in all, TARGET=one: docs/fuzzing.md; wants clang)
