@@ -300,6 +300,14 @@ bench-load: ## compare it with itself: scraped, logging, with 10,000 idle connec
 bench-profile: build ## count what a request costs (REQUESTS, CONNECTIONS, THREADS; wants valgrind, strace)
 	@$(MAKE) --no-print-directory $(shipped) DYNAMIC=$(PROGRAM) bench-profile-run
 
+.PHONY: bench-scale
+bench-scale: ## measure a pod's worth of it: CPU, bytes, packets a request, with limits of CPU (ROUNDS, DURATION; wants root, wrk)
+	@$(MAKE) --no-print-directory $(shipped) bench-scale-run
+
+.PHONY: bench-scale-run
+bench-scale-run: $(PROGRAM)
+	@ROUNDS="$(ROUNDS)" DURATION="$(DURATION)" bench/scale.sh $(PROGRAM)
+
 .PHONY: bench-docs
 bench-docs: ## write the figures of the last make bench into docs/
 	@bench/report.py docs $(BUILD_DIR)/bench
