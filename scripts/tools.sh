@@ -4,13 +4,13 @@
 #   scripts/tools.sh NAME
 #
 # NAME is actionlint, act, kustomize, kubeconform, kube-score or pod-security (built from Go modules: tests/tools/NAME),
-# kubernetes (likewise: a folder with the programs of a cluster; ten minutes), zizmor, yamllint, check-jsonschema or python
-# with the SBOM's validator (from PyPI, in a venv: tests/tools/requirements.txt), contract-python with what the contract
-# test wants (likewise: tests/tools/contract-requirements.txt), bench-python with Flask and gunicorn
-# (bench/requirements.txt), ruleset-schema and environment-schema (what GitHub says they are, from a package of npm's),
-# kubernetes-schemas (a folder; from PyPI and Go modules), or playwright (what drives Debian's chromium, from npm:
-# tests/tools/playwright). Versions and hashes of all are in this tree; what is made is kept in build/tools. Run it from the
-# root of the project.
+# kubernetes or kubectl (likewise: a folder with the programs of a cluster, which takes ten minutes; one of them), zizmor,
+# yamllint, check-jsonschema or python with the SBOM's validator (from PyPI, in a venv: tests/tools/requirements.txt),
+# contract-python with what the contract test wants (likewise: tests/tools/contract-requirements.txt), bench-python with
+# Flask and gunicorn (bench/requirements.txt), ruleset-schema and environment-schema (what GitHub says they are, from a
+# package of npm's), kubernetes-schemas (a folder; from PyPI and Go modules), or playwright (what drives Debian's chromium,
+# from npm: tests/tools/playwright). Versions and hashes of all are in this tree; what is made is kept in build/tools. Run
+# it from the root of the project.
 # Environment: TOOLS_DIR, an absolute path: a folder that several trees share, instead of build/tools.
 # Exit status: 0; 77 with a line "skipped: WHY" when the tool cannot be had here; 1 when something else came than the
 # hashes say, or with CI set when the tool cannot be had; 2 for wrong arguments.
@@ -79,9 +79,9 @@ blame_go() {
 
 build_go() { (cd "$module" && CGO_ENABLED=0 go build -mod=readonly -trimpath -buildvcs=false -o "$made" "$package"); }
 
-# make_go PACKAGE
+# make_go PACKAGE [MODULE]
 make_go() {
-    package=$1 module=tests/tools/$name made=$tools/bin/$name
+    package=$1 module=tests/tools/${2:-$name} made=$tools/bin/$name
     definition=$(cat "$module"/* | sha256sum)
     if is_made "$made.of" "$definition"; then return; fi
     need go golang-go
@@ -225,6 +225,7 @@ ruleset-schema) make_schema rulesets post rules ;;
 environment-schema) make_schema 'environments/{environment_name}' put reviewers ;;
 kubernetes-schemas) make_kubernetes_schemas ;;
 kubernetes) make_kubernetes ;;
+kubectl) make_go k8s.io/kubernetes/cmd/kubectl kubernetes ;;
 playwright) make_playwright ;;
 *)
     say "'$name' is not a tool that it knows"
