@@ -68,9 +68,10 @@ expect_rolled_back() {
     grep -q -- "$1" "$work/said" || fail "does not say: $1"
 }
 
+# The autoscaler raises the number of replicas from one.
 installed() {
     deploy "$image_1" 1.2.2
-    as_deployer scripts/deploy/status.sh staging
+    await 'as many replicas as there are at least' as_deployer scripts/deploy/status.sh staging
 }
 
 # From a pod: not every cluster can be reached from where its tests run.
