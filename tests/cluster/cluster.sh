@@ -9,17 +9,32 @@
 # skopeo, jq. Exit status: the command's; 1 when the cluster does not start.
 set -eu
 
+groups() { find /sys/fs/cgroup -depth -type d -path '*/versiond-node*'; }
+
+# What ran there has been killed, or is now: unshare heeds nothing less, and its child goes with it. The control groups of the nodes are the kernel's, not a namespace's: they stay
+# until the last process has ended.
+finish() {
+    status=$?
+    [ -z "$(jobs -p)" ] || kill -KILL "$(jobs -p)"
+    for _ in $(seq 100); do
+        [ -n "$(groups)" ] || break
+        groups | xargs rmdir 2>/dev/null || sleep 0.1
+    done
+    rm -rf "$CLUSTER_WORK"
+    exit "$status"
+}
+
 if [ -z "${CLUSTER_WORK-}" ]; then
     [ "$(id -u)" = 0 ] || { echo 'cluster: only root can start one' >&2 && exit 1; }
     CLUSTER_PROGRAMS=$(scripts/tools.sh kubernetes) || { echo "$CLUSTER_PROGRAMS" && exit 1; }
     CLUSTER_WORK=$(mktemp -d)
     export CLUSTER_PROGRAMS CLUSTER_WORK
-    status=0
-    unshare --net --mount --pid --ipc --uts --fork --kill-child --mount-proc "$0" "$@" || status=$?
-    # The control groups of the nodes are the kernel's, not the namespace's. What ran there has been killed.
-    find /sys/fs/cgroup -depth -type d -path '*/versiond-node*' -exec rmdir {} +
-    rm -rf "$CLUSTER_WORK"
-    exit "$status"
+    trap finish EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    unshare --net --mount --pid --ipc --uts --fork --kill-child --mount-proc "$0" "$@" &
+    wait $!
+    exit
 fi
 
 programs=$CLUSTER_PROGRAMS
