@@ -162,14 +162,17 @@ void client_expect_answer(int socket, const char *request, const struct client_a
     free(text);
 }
 
-void client_offer(int socket, const char *bytes, size_t length, size_t piece)
+/* The kernel says ECONNRESET for a reset, but EPIPE when the server's end had come before it: then
+ * nothing is missing, as that comes after all else. */
+bool client_offer(int socket, const char *bytes, size_t length, size_t piece)
 {
     for (size_t sent = 0; sent < length; sent += piece) {
         const size_t size = length - sent < piece ? length - sent : piece;
 
         if (send(socket, bytes + sent, size, MSG_NOSIGNAL) != (ssize_t)size)
-            return;
+            return errno != ECONNRESET;
     }
+    return true;
 }
 
 char *client_receive_rest(int socket, size_t *length)
@@ -180,9 +183,13 @@ char *client_receive_rest(int socket, size_t *length)
     assert_non_null(bytes);
     for (*length = 0; n > 0; *length += n) {
         assert_true(*length < ANSWER_MAX - 1);
+        errno = 0;
         n = receive_some(socket, bytes + *length, ANSWER_MAX - 1 - *length);
     }
-    return bytes;
+    if (errno != ECONNRESET)
+        return bytes;
+    free(bytes);
+    return NULL;
 }
 
 double client_read_series(int socket, const char *series)

@@ -40,11 +40,12 @@ char *client_print_answer(const struct client_answer *answer);
 void client_expect_answer(int socket, const char *request, const struct client_answer *answer);
 
 /* Sends `length` bytes, `piece` of them in a packet, as long as the server takes them: it may have
- * ended the connection before it has all. */
-void client_offer(int socket, const char *bytes, size_t length, size_t piece);
+ * ended the connection before it has all. Returns false when the connection was reset, and the
+ * server's end had not come before that: then what it had answered may be missing, too. */
+bool client_offer(int socket, const char *bytes, size_t length, size_t piece);
 
-/* Reads everything up to the end of the connection, however that ends. Returns it, with a NUL after
- * `*length` bytes; the caller frees it. */
+/* Reads everything up to the end of the connection. Returns it, with a NUL after `*length` bytes,
+ * or NULL when the connection was reset as above; the caller frees it. */
 char *client_receive_rest(int socket, size_t *length);
 
 /* The value of a series of GET /metrics, which must be there. */
