@@ -37,7 +37,7 @@ set -- -DNAME='"a"' -DVERSION='"1.2.3"' -DCOMMIT='"unknown"' -DDESCRIPTION='"a"'
 
 sources=$(find src tests bench -name '*.c')
 headers=$(find include tests -name '*.h')
-scripts=$(find deps scripts tests bench .ci -type f -exec grep -lE '^#!/bin/(ba)?sh' {} +)
+scripts=$(find deploy deps scripts tests bench .ci -type f -exec grep -lE '^#!/bin/(ba)?sh' {} +)
 
 # shellcheck disable=SC2317 # called by step
 # One process a file, as many at once as there are CPUs.
