@@ -371,6 +371,14 @@ container-test: ## test the images, and that what must stop their build does (mi
 	@SERIAL=1 $(container) scripts/with-engine.sh \
 	    tests/run.sh $(OUT)/tests/container-log tests/e2e/container.sh tests/e2e/gates.sh
 
+.PHONY: compose-up
+compose-up: ## start proxy and replicas, or bring them to IMAGE:VERSION one by one (deploy/compose.yaml)
+	@DOCKER="$(DOCKER)" scripts/compose.sh update
+
+.PHONY: compose-down
+compose-down: ## stop them
+	@DOCKER="$(DOCKER)" scripts/compose.sh down
+
 .PHONY: workflow-test
 workflow-test: ## run ci, publish, deploy and rollback.yml here, with registry, GitHub, cluster of our own (minutes; wants act)
 	@SERIAL=1 $(container) scripts/with-engine.sh tests/run.sh $(OUT)/tests/workflow-log tests/e2e/workflows.sh \
