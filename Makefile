@@ -379,6 +379,10 @@ compose-up: ## start proxy and replicas, or bring them to IMAGE:VERSION one by o
 compose-down: ## stop them
 	@DOCKER="$(DOCKER)" scripts/compose.sh down
 
+.PHONY: compose-test
+compose-test: ## stop, kill, freeze and replace replicas under load, and try what the proxy promises (wants wrk)
+	@SERIAL=1 $(container) scripts/with-engine.sh tests/run.sh $(OUT)/tests/compose-log tests/e2e/compose.sh
+
 .PHONY: workflow-test
 workflow-test: ## run ci, publish, deploy and rollback.yml here, with registry, GitHub, cluster of our own (minutes; wants act)
 	@SERIAL=1 $(container) scripts/with-engine.sh tests/run.sh $(OUT)/tests/workflow-log tests/e2e/workflows.sh \
