@@ -5,7 +5,7 @@
 # Usage: bench/scale.sh PROGRAM, as root. Wants wrk, iproute2 and jq.
 # CPU is what the program's process was charged; a share of a CPU is a quota, as a container's limit is (control groups, of
 # either version).
-set -eu
+set -euo pipefail
 
 if [ -z "${SCALE_WORK-}" ]; then
     SCALE_WORK=$(mktemp -d)
@@ -63,7 +63,10 @@ round() {
     local pid cpu bytes_in bytes_out packets_in packets_out
     nsenter --net=/run/netns/server "$program" --threads 1 --address 10.89.0.2 2>"$work/log" &
     pid=$!
-    until grep -q '"listening"' "$work/log"; do sleep 0.05; done
+    until grep -q '"listening"' "$work/log"; do
+        kill -0 $pid
+        sleep 0.05
+    done
     limit "$1" $pid
     cpu=$(cpu $pid) bytes_out=$(sum_of tx bytes) bytes_in=$(sum_of rx bytes)
     packets_out=$(sum_of tx packets) packets_in=$(sum_of rx packets)

@@ -72,7 +72,7 @@ expect_answer() {
 
 # A pod of the right image that answers as another will not answer otherwise later.
 replicas_answer() {
-    jq -r '.endpoints[] | "\(.pod) \(.port)"' "$work/state" >"$work/endpoints"
+    jq -r '.endpoints[] | "\(.pod) \(.port)"' "$work/state" >"$work/endpoints" || return
     while read -r pod port; do
         ask "$pod" "$port" || return
         expect_answer "$pod" || die "$why"

@@ -17,13 +17,20 @@ image=${2-}
 version=${3-}
 commit=${4-}
 who=${DEPLOYED_BY:-$(id -un)@$(uname -n)}
-lock_seconds=3600 # more than two attempts take
+# More than two attempts take; 240 is what attempt.sh waits with our manifests.
+lock_seconds=$((2 * (${ROLLOUT_TIMEOUT:-240} + ${VERIFY_TIMEOUT:-60}) + 300))
 locked=
 work=
 
 finish() {
-    [ -z "$locked" ] || kube delete lease "$app-deploy" --wait=false >/dev/null || say "the lock stays: $unlock"
+    [ -z "$locked" ] || unlock || say "the lock stays: $unlock"
     rm -rf "$work"
+}
+
+# A lock that has ended by itself may be another's by now.
+unlock() {
+    held=$(kube get lease "$app-deploy" --ignore-not-found --output 'jsonpath={.spec.holderIdentity}') || return
+    [ "$held" != "$holder" ] || kube delete lease "$app-deploy" --wait=false >/dev/null
 }
 
 check_arguments() {
@@ -35,7 +42,7 @@ check_arguments() {
 
 # lease [HELD]: prints the lock, as it replaces the one in the file HELD.
 lease() {
-    jq --arg name "$app-deploy" --arg holder "$who${RUN_URL:+, $RUN_URL}: $version" --argjson seconds "$lock_seconds" '
+    jq --arg name "$app-deploy" --arg holder "$holder" --argjson seconds "$lock_seconds" '
         {apiVersion: "coordination.k8s.io/v1", kind: "Lease",
          metadata: {name: $name, resourceVersion: .metadata.resourceVersion?},
          spec: {holderIdentity: $holder, leaseDurationSeconds: $seconds,
@@ -96,6 +103,7 @@ go_back() {
 }
 
 choose_environment "${1-}"
+holder="$who${RUN_URL:+, $RUN_URL}: $version ($(uname -n), process $$)"
 unlock="kubectl --namespace $namespace delete lease $app-deploy"
 check_arguments
 wants kubectl jq git curl

@@ -53,7 +53,7 @@ list_releases() {
 get_state() {
     why="cannot ask the cluster for what runs in $namespace"
     kube get deployments,pods,endpointslices.discovery.k8s.io --output json >"$work/objects" || return
-    jq --arg app "$app" --from-file scripts/deploy/state.jq "$work/objects" >"$work/state"
+    jq --arg app "$app" --from-file scripts/deploy/state.jq "$work/objects" >"$work/state" || return
 }
 
 # settled IMAGE: the Service sends requests to all replicas, and to none of another image.
@@ -65,7 +65,7 @@ settled() {
             "of \(.wanted) replicas \(.updated) are updated and \(.ready) ready, of \(.all) in all"
         elif $found != .wanted then "the Service sends requests to \($found) pods, and there are \(.wanted) replicas"
         else [.endpoints[] | select(.image != $image) | "\(.pod) runs \(.image // "nothing"), not \($image)"] | join("; ") end' \
-        "$work/state")
+        "$work/state") || why="cannot tell what runs in $namespace"
     [ -z "$why" ]
 }
 

@@ -11,8 +11,8 @@ set -eu
 
 groups() { find /sys/fs/cgroup -depth -type d -path '*/versiond-node*'; }
 
-# What ran there has been killed, or is now: unshare heeds nothing less, and its child goes with it. The control groups of the nodes are the kernel's, not a namespace's: they stay
-# until the last process has ended.
+# What ran there has been killed, or is now: unshare heeds nothing less, and its child goes with it. The control groups of
+# the nodes are the kernel's, not a namespace's: they stay until the last process has ended.
 finish() {
     status=$?
     [ -z "$(jobs -p)" ] || kill -KILL "$(jobs -p)"
@@ -54,8 +54,12 @@ start() {
 
 # Until a condition holds; ends with the log of what has ended meanwhile.
 await() {
-    local entry
+    local entry end=$((SECONDS + 300))
     until "$@" >"$work/await.log" 2>&1; do
+        [ $SECONDS -lt $end ] || {
+            echo "cluster: never: $*: $(tail -n 5 "$work"/*.log)" >&2
+            exit 1
+        }
         for entry in $started; do
             kill -0 "${entry#*:}" 2>/dev/null || {
                 echo "cluster: ${entry%:*} has ended: $(tail -n 5 "$work/${entry%:*}.log")" >&2

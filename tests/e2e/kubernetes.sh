@@ -18,10 +18,13 @@ export DEPLOYED_BY=tests ROLLOUT_TIMEOUT=60
 push() { echo "$REGISTRY/versiond@$(tests/cluster/image.sh "$1" "$REGISTRY/versiond:$2" "$2" "$commit")"; }
 
 # counted FILTER: of what the load has seen until now.
-counted() { $load logs steady --tail=50 | jq -s "map(select(.answers)) | last // {answers: 0, lost: 0} | $1"; }
+counted() { $load logs steady --tail=50 | grep '"answers"' | tail -n 1 | jq "$1"; }
 
 # more_than COUNT: true when the load has had more answers than that.
-more_than() { [ "$(counted .answers)" -gt "$1" ]; }
+more_than() {
+    answers=$(counted .answers)
+    [ "${answers:-0}" -gt "$1" ]
+}
 
 # as_deployer COMMAND...: with the account that may deploy, and no more.
 as_deployer() { KUBECONFIG=$work/deployer "$@"; }
@@ -138,10 +141,14 @@ load_ends() {
     $load logs steady | jq -s 'map(select(.answers)) | {answers: last.answers, lost: last.lost, versions: last.versions,
         seconds: (last.time - first.time), slowest_ms: (map(.slowest_ms) | max)}'
     expect_no_loss
+    # Else it was no load: what waits is not asked twice.
+    $load logs steady | jq -se --argjson rate "$rate" 'map(select(.answers)) | (map(.slowest_ms) | max) < 5000
+        and last.answers > $rate / 2 * (last.time - first.time)' >/dev/null || fail 'too few answers, or too late'
 }
 
 finish() {
     status=$?
+    set +e
     if [ "$status" != 0 ]; then
         kubectl get pods --all-namespaces -o wide
         kubectl -n versiond-staging get events --sort-by .lastTimestamp | tail -n 30
