@@ -2,12 +2,10 @@
  * nothing that follows a refused request is ever answered. */
 #include "test.h"
 
-#include <linux/filter.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -31,7 +29,6 @@ struct server {
     uint16_t port;
     unsigned failed; /* rows */
     char last[256];  /* of those, what was wrong */
-    unsigned lossy;  /* of the next connections, how many lose all packets with an answer */
 };
 
 static int start_server(void **state)
@@ -119,20 +116,6 @@ static void judge(struct answers *answers, size_t length, bool is_head)
                    sizeof answers->outcome - strlen(answers->outcome), "%s", end);
 }
 
-/* Has the kernel drop what is longer than a head of TCP can be, and leave the rest. */
-static void lose_answers(int client)
-{
-    struct sock_filter code[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_LEN, 0),
-        BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, 60, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, 0),
-        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-    };
-    const struct sock_fprog program = {COUNT_OF(code), code};
-
-    assert_int_equal(setsockopt(client, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program), 0);
-}
-
 /* Sends a request and what follows it on a connection of its own. Returns all that comes on it, or
  * NULL when that may be lost; the caller frees it. */
 static char *exchange(struct server *server, const struct row *row, size_t first, size_t piece,
@@ -146,10 +129,6 @@ static char *exchange(struct server *server, const struct row *row, size_t first
     assert_true(first <= size && size <= sizeof bytes);
     memcpy(bytes, row->request, row->length);
     memcpy(bytes + row->length, LAST, sizeof LAST - 1);
-    if (server->lossy > 0) {
-        server->lossy--;
-        lose_answers(client);
-    }
     if (client_offer(client, bytes, first, piece) &&
         client_offer(client, bytes + first, size - first, size))
         received = client_receive_rest(client, length);
@@ -347,19 +326,6 @@ static void sizes(void **state)
     expect_none_failed(server);
 }
 
-/* A request of more bytes than are read of it, so that the connection is reset. */
-static void answer_that_is_lost_is_asked_for_again(void **state)
-{
-    static const struct size_row row = {"9110 15.5.15", IN_TARGET, 15000, "414 close"};
-    struct server *server = *state;
-
-    server->failed = 0;
-    server->lossy = TRIES - 1;
-    check_size(server, &row, row.size, row.outcome);
-    assert_int_equal(server->lossy, 0);
-    expect_none_failed(server);
-}
-
 /* Near its bound a head is taken by itself and leaves no room for that of the answer. */
 static void no_size_is_left_without_an_answer(void **state)
 {
@@ -428,7 +394,6 @@ int main(void)
         cmocka_unit_test(other_protocols),
         cmocka_unit_test(pipelines_cut_in_two_anywhere),
         cmocka_unit_test(sizes),
-        cmocka_unit_test(answer_that_is_lost_is_asked_for_again),
         cmocka_unit_test(no_size_is_left_without_an_answer),
         cmocka_unit_test(refusal_without_room_is_a_whole_answer),
     };

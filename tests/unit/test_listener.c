@@ -497,12 +497,14 @@ static void pass(int descriptor)
 static int bound_socket(int family, int type)
 {
     const struct sockaddr_storage address = {.ss_family = (sa_family_t)family};
-    const socklen_t size = family == AF_UNIX   ? sizeof(sa_family_t)
-                           : family == AF_INET ? sizeof(struct sockaddr_in)
-                                               : sizeof(struct sockaddr_in6);
+    socklen_t size = sizeof(struct sockaddr_in);
     const int low = open("/dev/null", O_RDONLY | O_CLOEXEC); /* so that it is not descriptor 3 */
     const int fd = __real_socket(family, type, 0);
 
+    if (family == AF_UNIX)
+        size = sizeof(sa_family_t);
+    else if (family == AF_INET6)
+        size = sizeof(struct sockaddr_in6);
     assert_true(low >= PASSED && fd > PASSED);
     (void)close(low);
     assert_int_equal(__real_bind(fd, (const struct sockaddr *)&address, size), 0);
