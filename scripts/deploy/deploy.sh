@@ -56,8 +56,8 @@ lock() {
         kube get lease "$app-deploy" --output json >"$work/lease"
         held=$(jq -r '.spec | (.acquireTime | sub("[.][0-9]+"; "") | fromdate) + .leaseDurationSeconds
             | if . > now then todate else empty end' "$work/lease")
-        [ -z "$held" ] || die "$(jq -r .spec.holderIdentity "$work/lease") is being deployed to $environment now: at $held at" \
-            "the latest its lock ends; if nobody does: $unlock"
+        [ -z "$held" ] || die "$(jq -r .spec.holderIdentity "$work/lease") is deploying to $environment;" \
+            "its lock ends at $held at the latest. When nobody is deploying: $unlock"
         lease "$work/lease" | kube replace --filename - >"$work/said" 2>&1 || die "cannot lock $environment: $(cat "$work/said")"
     fi
     locked=yes

@@ -5,7 +5,7 @@
 # Usage: tests/cluster/cluster.sh COMMAND [ARGUMENT]...
 # Environment: PAUSE, a static program that sleeps (tests/cluster/pause.c).
 # The command gets KUBECONFIG, REGISTRY, which it and the nodes reach under that name without TLS, and its kubectl.
-# Wants root, and Debian's containerd, runc, containernetworking-plugins, iptables, conntrack, iproute2, docker-registry,
+# Wants root, and Debian's openssl, containerd, runc, containernetworking-plugins, iptables, conntrack, iproute2, docker-registry,
 # skopeo, jq. Exit status: the command's; 1 when the cluster does not start.
 set -eu
 

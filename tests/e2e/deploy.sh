@@ -256,14 +256,25 @@ one_deployment_at_a_time() {
     deploy_hanging
     release 1.2.4
     expect_failed deploy
-    expect_said 'deploy: somebody: 1.2.3 is being deployed to staging now: at 20' \
-        'if nobody does: kubectl --namespace versiond-staging delete lease versiond-deploy'
+    expect_said 'deploy: somebody: 1.2.3 (' ') is deploying to staging; its lock ends at 20' \
+        'When nobody is deploying: kubectl --namespace versiond-staging delete lease versiond-deploy'
     grep -q "$image" "$scratch/cluster/applied.yaml" && fail 'it was applied'
     kill "$hanging"
     wait "$hanging" && fail 'passed'
     # It has taken its lock away.
     deploy >"$scratch/said" 2>&1 || fail "$(cat "$scratch/said")"
     expect_runs "$image" 1.2.4
+}
+
+lock_of_another_is_left() {
+    cluster
+    deployed 1.2.2
+    deploy_hanging
+    kubectl --namespace versiond-staging get lease versiond-deploy --output json |
+        jq '.spec.holderIdentity = "another: 1.2.4"' | kubectl --namespace versiond-staging replace --filename -
+    kill "$hanging"
+    wait "$hanging" && fail 'passed'
+    expect_equal "$(jq -r '.["versiond-staging"].leases[].spec.holderIdentity' "$scratch/cluster/objects.json")" 'another: 1.2.4'
 }
 
 lock_of_who_was_killed_ends() {
@@ -273,7 +284,7 @@ lock_of_who_was_killed_ends() {
     # shellcheck disable=SC2059 # the format
     printf "$lease" "$(date -u -d '59 minutes ago' +%FT%T)" | kubectl --namespace versiond-staging create
     expect_failed deploy
-    expect_said 'another: 1.2.1 is being deployed to staging now'
+    expect_said 'another: 1.2.1 is deploying to staging;'
     kubectl --namespace versiond-staging delete lease versiond-deploy
     # shellcheck disable=SC2059
     printf "$lease" "$(date -u -d '61 minutes ago' +%FT%T)" | kubectl --namespace versiond-staging create
@@ -445,7 +456,7 @@ status_tells_what_is_wrong() {
     scripts/deploy/status.sh staging >"$scratch/said"
     deploy_hanging
     expect_failed scripts/deploy/status.sh staging
-    expect_said 'locked    somebody: 1.2.3, being deployed' "WRONG: what runs was not verified: $image"
+    expect_said 'locked    somebody: 1.2.3 (' "WRONG: what runs was not verified: $image"
     kill "$hanging"
     wait "$hanging" && fail 'passed'
     fault down any
@@ -501,7 +512,7 @@ run_tests release_is_deployed_and_recorded image_that_never_gets_ready_is_gone_b
     replica_of_the_image_before_is_gone_back_from replica_that_the_service_leaves_out_is_gone_back_from \
     deployment_of_no_replicas_is_gone_back_from manifests_taken_in_part_are_gone_back_from what_users_get_is_asked \
     refused_manifests_change_nothing image_must_be_in_the_manifests first_deployment_that_fails_is_left \
-    last_good_that_fails_too_is_left wrong_arguments_are_refused one_deployment_at_a_time lock_of_who_was_killed_ends \
+    last_good_that_fails_too_is_left wrong_arguments_are_refused one_deployment_at_a_time lock_of_another_is_left lock_of_who_was_killed_ends \
     interrupted_deployment_is_not_the_last_good cluster_that_does_not_answer_is_told unsigned_image_is_not_deployed \
     rollback_goes_to_the_release_before rollback_leaves_what_was_never_verified named_release_comes_from_the_registry \
     status_tells_what_runs status_tells_what_is_wrong status_of_what_was_never_verified_is_told \
