@@ -124,6 +124,7 @@ slow_bodies() { survive slow_bodies 10000 -B -s 8192; }
 slow_readers() { survive slow_readers 10000 -X -k 10 -n 1 -w 1 -y 256 -z 5; }
 many_ranges() { survive many_ranges 10000 -R; }
 slow_heads_above_the_limit() { survive slow_heads_above_the_limit 1000 -H; }
-slow_readers_above_the_limit() { survive slow_readers_above_the_limit 1000 -X -k 10 -n 1 -w 1 -y 256 -z 5; }
+# On a busy machine they come so slowly that no thousand is open at once.
+slow_readers_above_the_limit() { survive slow_readers_above_the_limit 100 -X -k 10 -n 1 -w 1 -y 256 -z 5; }
 
 run_tests slow_heads slow_bodies slow_readers many_ranges slow_heads_above_the_limit slow_readers_above_the_limit
