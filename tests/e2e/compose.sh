@@ -126,7 +126,7 @@ http_leads_to_https() {
 # handshake ARGUMENT...: what openssl says of it, on either of its outputs: in one they would mix within a line.
 handshake() {
     openssl s_client -connect "${https#*//}" "$@" </dev/null >"$scratch/said" 2>"$scratch/complained" || echo "openssl: exit status $?"
-    cat "$scratch/said" "$scratch/complained" | grep -oE '^New, .*|ALPN protocol: .*|alert number [0-9]+'
+    cat "$scratch/said" "$scratch/complained" | grep -aoE '^New, .*|ALPN protocol: .*|alert number [0-9]+'
 }
 
 tls_is_of_today() {
