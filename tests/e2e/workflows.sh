@@ -125,9 +125,11 @@ published() {
 
 # --- tests, each after the one before it ---
 
-# Without the tests of the image, which take minutes: container.sh has run them, and gates.sh sees that they stop an image.
+# Without lint and the tests of the image, which take minutes: container.sh has run them, and gates.sh sees that they stop an
+# image.
 ci_is_green() {
     sed -i -E '/^RUN make .* (lint-source|test)$/d' Dockerfile
+    sed -i 's/run: make dev-make TARGETS=lint-source$/run: "true"/' .github/workflows/ci.yml
     commit 'image: without its tests'
     act ci.yml refs/heads/main || fail "$(tail -n 80 "$work/output")"
     durations
