@@ -393,7 +393,8 @@ delivery-test: ## test the scripts of a release and a deployment, with registry,
 	@NO_SKIP=1 tests/run.sh $(OUT)/tests/delivery-log tests/e2e/release.sh tests/e2e/rulesets.sh tests/e2e/deploy.sh
 
 .PHONY: kubernetes-test
-kubernetes-test: kubernetes-programs kubernetes-test-run ## deploy, break, roll back, drain under load: in KUBECONFIG's cluster (with REGISTRY), else in one made here
+kubernetes-test: kubernetes-programs ## deploy, break, roll back, drain under load: in KUBECONFIG's cluster (with REGISTRY), else in one made here
+	@$(MAKE) --no-print-directory kubernetes-test-run
 
 .PHONY: kubernetes-test-run
 kubernetes-test-run:

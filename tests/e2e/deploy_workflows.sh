@@ -104,13 +104,6 @@ another_digest_is_not_deployed() {
     [ ! -e "$scratch/cluster/calls" ] || fail "the cluster was asked: $(cat "$scratch/cluster/calls")"
 }
 
-workflows_are_run() { skip "$act"; }
-
-act=$(env -u CI scripts/tools.sh act) || {
-    [ $? = 77 ] || exit 1
-    act=${act#skipped: }
-    run_tests workflows_are_run
-    exit
-}
+find_act
 case $act in /*) ;; *) act=$root/$act ;; esac
 run_tests release_goes_to_both_and_back release_that_fails_in_staging_is_not_promoted another_digest_is_not_deployed

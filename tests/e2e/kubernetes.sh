@@ -10,6 +10,7 @@ set -eu
 . tests/support/check.sh
 
 rate=${RATE:-500}
+PATIENCE=180
 commit=$(git rev-parse HEAD)
 load='kubectl --namespace versiond-load'
 export DEPLOYED_BY=tests ROLLOUT_TIMEOUT=60
@@ -29,17 +30,6 @@ more_than() {
 # as_deployer COMMAND...: with the account that may deploy, and no more.
 as_deployer() { KUBECONFIG=$work/deployer "$@"; }
 
-# await WHAT COMMAND...: until it holds, for three minutes at most.
-await() {
-    what=$1
-    shift
-    for _ in $(seq 360); do
-        if "$@"; then return; fi
-        sleep 0.5
-    done
-    fail "waited in vain: $what"
-}
-
 # expect_no_loss: since the load began.
 expect_no_loss() {
     expect_equal "$(counted .lost)" 0
@@ -48,7 +38,7 @@ expect_no_loss() {
 # expect_only VERSION: what is answered from now on.
 expect_only() {
     before=$(counted .versions)
-    await 'a thousand more answers' more_than "$(echo "$before" | jq 'add + 1000')"
+    wait_until 'a thousand more answers' more_than "$(echo "$before" | jq 'add + 1000')"
     expect_equal "$(counted "(.versions | to_entries) - ($before | to_entries) | map(.key) | join(\" \")")" "\"$1\""
 }
 
@@ -74,7 +64,7 @@ expect_rolled_back() {
 # The autoscaler raises the number of replicas from one.
 installed() {
     deploy "$image_1" 1.2.2
-    await 'as many replicas as there are at least' as_deployer scripts/deploy/status.sh staging
+    wait_until 'as many replicas as there are at least' as_deployer scripts/deploy/status.sh staging
 }
 
 # From a pod: not every cluster can be reached from where its tests run.
@@ -84,7 +74,7 @@ load_begins() {
         metadata: {name: "steady"}, spec: {restartPolicy: "Never", enableServiceLinks: false, terminationGracePeriodSeconds: 15,
         containers: [{name: "steady", image: $image, args: [$address, "80", $rate, "32"]}]}}' | $load create -f -
     $load wait --for=condition=Ready pod/steady --timeout=120s
-    await 'a first answer' more_than 0
+    wait_until 'a first answer' more_than 0
     expect_only 1.2.2
 }
 
@@ -130,7 +120,7 @@ node_drained() {
     drained=$node
     echo "$node" >"$work/drained"
     kubectl drain "$node" --ignore-daemonsets --delete-emptydir-data --timeout=180s
-    await 'all pods ready elsewhere' ready_elsewhere "$drained"
+    wait_until 'all pods ready elsewhere' ready_elsewhere "$drained"
     expect_step 1.2.3
     kubectl uncordon "$node"
     rm "$work/drained"

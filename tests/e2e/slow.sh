@@ -34,16 +34,6 @@ descriptors() { find "/proc/$server/fd" -type l | wc -l; }
 threads() { awk '$1 == "Threads:" { print $2 }' "/proc/$server/status"; }
 resident() { awk '$1 == "VmRSS:" { print $2 }' "/proc/$server/status"; }
 
-# wait_until WHAT COMMAND...: until it succeeds, for a minute at most.
-wait_until() {
-    local what=$1 end=$((SECONDS + 60))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || fail "$what: never seen"
-        sleep 0.05
-    done
-}
-
 # Only the connection that asks is open.
 is_alone() { [ "$(metric http_connections_open)" = 1 ]; }
 has_descriptors() { [ "$(descriptors)" -le "$1" ]; }

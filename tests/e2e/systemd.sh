@@ -10,16 +10,6 @@ rate=${RATE:-1800}
 restarts=${RESTARTS:-10}
 units=$INSTALLED/usr/local/lib/systemd/system
 
-# wait_until WHAT COMMAND...: until it succeeds, for a minute at most.
-wait_until() {
-    local what=$1 end=$((SECONDS + 60))
-    shift
-    until "$@"; do
-        [ $SECONDS -lt $end ] || fail "$what: never seen"
-        sleep 0.05
-    done
-}
-
 # --- the units ---
 
 units_are_valid() {

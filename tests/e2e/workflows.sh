@@ -236,14 +236,7 @@ image_that_the_registry_serves_is_run() {
 
 release_for_another_architecture() { skip "the images of $architecture alone: others want a machine of their kind"; }
 
-workflows_are_run() { skip "$act"; }
-
-act=$(env -u CI scripts/tools.sh act) || {
-    [ $? = 77 ] || exit 1
-    act=${act#skipped: }
-    run_tests workflows_are_run
-    exit
-}
+find_act
 # Each job has a tree of its own; the tools are made once.
 tools=${TOOLS_DIR:-$root/build/tools}
 for tool in docker-registry skopeo gh jq curl openssl python3; do

@@ -29,6 +29,16 @@ expected:
 $2"
 }
 
+# wait_until WHAT COMMAND...: until it succeeds, for PATIENCE (60) seconds at most.
+wait_until() {
+    awaited=$1 wait_ends=$(($(date +%s) + ${PATIENCE:-60}))
+    shift
+    until "$@"; do
+        [ "$(date +%s)" -lt $wait_ends ] || fail "$awaited: never seen"
+        sleep 0.05
+    done
+}
+
 # run_tests FUNCTION...: each in a shell and an empty folder ($scratch) of its own. Returns 0 when none
 # failed.
 run_tests() {
