@@ -53,6 +53,9 @@ PORT            ?= 5000
 AUDIT_OFFLINE   ?=
 NETWORK         ?= none
 
+# Test programs that `make test` runs, such as "test_request test_build"; empty: all.
+TEST =
+
 # Of fault-test: 1 runs all cases.
 COMPLETE ?=
 
@@ -120,8 +123,15 @@ VARIANT_FLAGS := $(or $(INSTRUMENTATION),$(if $(SANITIZE),\
     -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer)) \
     $(if $(COVERAGE),-O0 --coverage) $(if $(SANITIZE)$(COVERAGE),-DINSTRUMENTED)
 
+# The linker's --wrap has no effect on calls within LTO code, so test programs are linked from the ordinary machine code
+# that fat objects also contain.
+LTO          = $(findstring -flto,$(CFLAGS))
+FAT_OBJECTS  = $(if $(LTO),-ffat-lto-objects)
+TEST_LDFLAGS = $(ALL_LDFLAGS) $(if $(LTO),-fno-lto)
+
 ALL_CFLAGS  = -std=c17 -D_GNU_SOURCE -Iinclude -isystem $(DEPS)/include $(KERNEL_HEADERS) -pthread \
-    $(SECTIONS) $(WARNINGS) $(HARDENING) $(if $(SANITIZE)$(COVERAGE),,$(FORTIFY)) $(CFLAGS) $(VARIANT_FLAGS) $(CPPFLAGS)
+    $(SECTIONS) $(WARNINGS) $(HARDENING) $(if $(SANITIZE)$(COVERAGE),,$(FORTIFY)) $(CFLAGS) $(FAT_OBJECTS) $(VARIANT_FLAGS) \
+    $(CPPFLAGS)
 ALL_LDFLAGS = -pthread $(LINK_HARDENING) -Wl,--gc-sections $(CFLAGS) $(VARIANT_FLAGS) $(LDFLAGS)
 # The answers that libmicrohttpd makes by itself: see src/reply.c.
 WRAP_REPLY  := -Wl,--wrap=MHD_create_response_from_buffer_static
@@ -151,6 +161,15 @@ E2E         := $(patsubst tests/e2e/%.c,$(OUT)/tests/e2e/%,$(sort $(wildcard tes
 E2E_SCRIPTS := $(sort $(wildcard tests/e2e/test_*.sh))
 # In a static libc --wrap would reach the calls of the libc to itself: no unit tests there.
 TESTS       := $(if $(STATIC),,$(UNIT)) $(INTEGRATION) $(FUZZ) $(E2E)
+TEST_PROGRAMS := $(TESTS) $(E2E_SCRIPTS)
+ifneq ($(TEST),)
+test_names    := $(sort $(notdir $(basename $(TEST_PROGRAMS))))
+unknown_tests := $(filter-out $(test_names),$(TEST))
+ifneq ($(unknown_tests),)
+$(error TEST: no test named $(unknown_tests); valid names: $(test_names))
+endif
+TEST_PROGRAMS := $(foreach test,$(TEST),$(filter %/$(test) %/$(test).sh,$(TEST_PROGRAMS)))
+endif
 # Faults from within, for programs that take the libc as a library.
 FAULTS      := $(if $(STATIC),,$(OUT)/tests/faults/preload.so)
 BENCH       := $(patsubst bench/%.c,$(OUT)/bench/%,$(sort $(wildcard bench/*.c)))
@@ -191,11 +210,11 @@ dist: $(PROGRAM) sbom ## write what is published into DIST: program, SBOM, licen
 ##@ Check
 
 .PHONY: test
-test: $(PROGRAM) tests ## run all tests (SANITIZE=address,undefined or thread for those variants)
-	@VALGRIND="$(VALGRIND)" PROGRAM="$(PROGRAM)" DEPS="$(DEPS)" CC="$(CC)" tests/run.sh $(OUT)/tests/$(if $(VALGRIND),valgrind-)log $(TESTS) $(E2E_SCRIPTS)
+test: $(PROGRAM) tests ## run all tests (TEST='test_request …': only these; SANITIZE=address,undefined or thread)
+	@VALGRIND="$(VALGRIND)" PROGRAM="$(PROGRAM)" DEPS="$(DEPS)" CC="$(CC)" tests/run.sh $(OUT)/tests/$(if $(VALGRIND),valgrind-)log $(TEST_PROGRAMS)
 
 .PHONY: tests
-tests: $(TESTS)
+tests: $(filter $(TESTS),$(TEST_PROGRAMS))
 
 .PHONY: valgrind
 valgrind: ## run all tests under valgrind (as VALGRIND=1 test)
@@ -643,14 +662,14 @@ $(INFORMED): $(OUT)/build-info.args
 
 $(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT) $(MODULES) $(OUT)/libmicrohttpd.a
 	@echo "LD  $@"
-	@$(CC) $(ALL_LDFLAGS) $(WRAP_REPLY) $(call wraps,tests/$*.c) \
+	@$(CC) $(TEST_LDFLAGS) $(WRAP_REPLY) $(call wraps,tests/$*.c) \
 	    -o $@ $< $(SUPPORT) $(MODULES) $(LINKED) $(DEPS)/lib/libcmocka.a
 
 # A fuzz target alone is a test that runs its seeds; for make fuzz libFuzzer has the main().
 FUZZ_PARTS := $(addprefix $(OUT)/tests/fuzz/,answers.o common.o $(if $(INSTRUMENTATION),,replay.o))
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_PARTS) $(MODULES) $(OUT)/libmicrohttpd.a
 	@echo "LD  $@"
-	@$(CC) $(ALL_LDFLAGS) $(if $(INSTRUMENTATION),-fsanitize=fuzzer) $(WRAP_REPLY) $(call wraps,tests/fuzz/fuzz_$*.c) \
+	@$(CC) $(TEST_LDFLAGS) $(if $(INSTRUMENTATION),-fsanitize=fuzzer) $(WRAP_REPLY) $(call wraps,tests/fuzz/fuzz_$*.c) \
 	    -o $@ $< $(FUZZ_PARTS) $(MODULES) $(LINKED)
 
 .SECONDARY:

@@ -1,10 +1,12 @@
 #!/bin/sh
-# Runs test programs, all at once (SERIAL=1: one by one), and sums up what they say.
+# Runs test programs and summarizes their results.
 # Usage: tests/run.sh LOGS PROGRAM...
-# LOGS is the folder for what each program prints, and for junit.xml, which CI systems read. A program ends with 0 when all of its tests passed
-# and closes as cmocka does: "[  PASSED  ] 3 test(s)." and so on.
-# Environment: VALGRIND=1 runs the unit tests, and the program that the others test, under valgrind.
-# Exit status: 0 when every program passed and at least one test ran, else 1.
+# Writes the output of each program and junit.xml (for CI systems) into the folder LOGS. Prints the output of the programs
+# that failed, the name and first failed assertion of each failed test, and finally "N passed, N failed, N skipped".
+# A program passes if its exit status is 0 and it ends as cmocka does: "[  PASSED  ] 3 test(s)." and so on.
+# Environment: SERIAL=1 runs one program at a time instead of all at once; VERBOSE=1 prints one line per program, passed or not;
+# VALGRIND=1 runs the unit tests, and the program under test, with valgrind.
+# Exit status: 0 if every program passed and at least one test ran, otherwise 1.
 set -eu
 
 logs=$1
@@ -12,18 +14,21 @@ shift
 rm -rf "$logs"
 mkdir -p "$logs"
 
+# Lines printed of the log of a failed program.
+shown=200
+
+VALGRIND=${VALGRIND-}
 memcheck='valgrind --quiet --error-exitcode=99 --leak-check=full --errors-for-leak-kinds=definite'
-RUNNER=
-[ -z "${VALGRIND-}" ] || RUNNER=$memcheck
+RUNNER=${VALGRIND:+$memcheck}
 export RUNNER
 
-# Exit statuses that no test takes for the program's own.
+# An exit status that the program under test never uses.
 ASAN_OPTIONS="exitcode=99:${ASAN_OPTIONS-}"
 UBSAN_OPTIONS="exitcode=99:print_stacktrace=1:${UBSAN_OPTIONS-}"
 TSAN_OPTIONS="exitcode=99:${TSAN_OPTIONS-}"
 export ASAN_OPTIONS UBSAN_OPTIONS TSAN_OPTIONS
 
-# run PROGRAM: leaves its output in NAME.log, its exit status in NAME.status and the seconds that it took in NAME.time.
+# run PROGRAM: writes its output to NAME.log, its exit status to NAME.status and its duration in seconds to NAME.time.
 run() {
     name=${1##*/}
     started=$(date +%s%N)
@@ -38,17 +43,21 @@ run() {
     printf '%d.%03d\n' $((took / 1000)) $((took % 1000)) >"$logs/$name.time"
 }
 
-# counts LOG: how many tests a program says have passed, failed and were skipped; and on a line each the names of those
-# skipped.
+# counts LOG: prints the numbers of tests that passed, failed and were skipped.
 counts() {
     awk '/^\[ +(PASSED|FAILED|SKIPPED) +\] (tests: )?[0-9]+ test\(s\)/ { sub(/tests: /, ""); count[$2] = $4 }
-        /^\[  SKIPPED \] [a-z0-9_]+$/ && !named[$4]++ { names = names "\nskipped: " $4 }
-        END { print count["PASSED"] + 0, count["FAILED"] + 0, count["SKIPPED"] + 0 names }' "$1"
+        END { print count["PASSED"] + 0, count["FAILED"] + 0, count["SKIPPED"] + 0 }' "$1"
 }
 
-VALGRIND=${VALGRIND-}
+# show_log NAME: prints the end of the log.
+show_log() {
+    lines=$(wc -l <"$logs/$1.log")
+    [ "$lines" -le $shown ] || echo "... $((lines - shown)) lines omitted, full log: $logs/$1.log"
+    tail -n $shown "$logs/$1.log"
+}
+
 pids=
-trap 'kill $pids; exit 130' INT TERM # what runs in the background does not heed the keyboard
+trap 'kill $pids; exit 130' INT TERM # background jobs ignore Ctrl-C
 for program; do
     run "$program" &
     pids="$pids $!"
@@ -63,17 +72,14 @@ for program; do
     read -r status <"$logs/$name.status"
     counts "$logs/$name.log" >"$logs/$name.counts"
     read -r p f s <"$logs/$name.counts"
-    # A program that ends badly without naming a failed test has failed as a whole.
-    [ "$status" = 0 ] || [ "$f" != 0 ] || f=1
-    [ "$status" != 0 ] || [ "$((p + s))" != 0 ] || { f=1; echo "$name: ran no test"; }
+    # A program that exits with an error, or without results, counts as one failed test.
+    [ "$status" = 0 ] && [ "$((p + s))" != 0 ] || [ "$f" != 0 ] || f=1
     passed=$((passed + p)) failed=$((failed + f)) skipped=$((skipped + s))
-    if [ "$f" != 0 ]; then
-        cat "$logs/$name.log"
-        echo "$name: exit status $status"
-    fi
-    [ "$s" = 0 ] || sed 1d "$logs/$name.counts"
-    printf '%-28s %4d passed %3d failed %3d skipped\n' "$name" "$p" "$f" "$s"
+    [ "$f" = 0 ] || show_log "$name"
+    [ "$f" = 0 ] && [ -z "${VERBOSE-}" ] ||
+        printf '%-28s %4d passed %3d failed %3d skipped, exit status %d\n' "$name" "$p" "$f" "$s" "$status"
 done
 "$(dirname "$0")/junit.sh" "$logs" "$@" >"$logs/junit.xml"
+cat "$logs/summary"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ "$failed" = 0 ] && [ "$passed" != 0 ]
