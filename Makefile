@@ -283,18 +283,19 @@ soak-docs: ## draw memory and requests of the last make soak as docs/soak.svg
 	@tests/soak/plot.py $(BUILD_DIR)/soak/series.csv docs/soak.svg
 
 .PHONY: lint
-lint: lint-source lint-delivery lint-kubernetes ## look for faults without running anything: these three
+lint: ## run all three linters below, on all processors; skips what has not changed since it passed
+	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) lint-source lint-delivery lint-kubernetes
 
 .PHONY: lint-source
-lint-source: $(OUT)/tests/tools/settings_table $(EMBEDDED) ## format, clang-tidy, cppcheck, shellcheck, README
+lint-source: $(OUT)/tests/tools/settings_table $(EMBEDDED) ## clang-format, clang-tidy, cppcheck, shellcheck, README
 	@scripts/lint.sh $(DEPS)/include $(OUT)
 
 .PHONY: lint-delivery
-lint-delivery: sbom ## workflows, YAML, rulesets, SBOM (fetches its tools; wants python3-venv, go, npm)
+lint-delivery: sbom ## check workflows, YAML, rulesets, SBOM (fetches its tools; requires python3-venv, go, npm)
 	@scripts/lint-delivery.sh $(OUT)/sbom.cdx.json $(PROGRAM)
 
 .PHONY: lint-kubernetes
-lint-kubernetes: ## what deploy/kubernetes makes, without a cluster (fetches its tools; wants python3-venv, go, jq)
+lint-kubernetes: ## check the Kubernetes manifests (fetches its tools; requires python3-venv, go, jq)
 	@scripts/lint-kubernetes.sh || [ $$? = 77 ]
 
 .PHONY: format

@@ -1,43 +1,57 @@
 #!/bin/sh
-# Looks for faults in what delivers the program: workflows, YAML, what GitHub is to be set to, the bill of materials.
-# And in the Go that is here.
+# Checks what delivers the program: workflows, YAML, rulesets and environments, the bill of materials; and the Go code.
+# Skips steps whose inputs have not changed since they last passed.
 # Usage: scripts/lint-delivery.sh SBOM PROGRAM
-# The tools come from scripts/tools.sh. Run it from the root of the project.
-# Exit status: 0 when nothing was found; 1 when something was, or with CI set when a tool cannot be had. Without CI a
-# step whose tool cannot be had is skipped, and counted.
+# scripts/tools.sh provides the tools. Run it from the root of the project.
+# Exit status: 0 if nothing was found; 1 if something was or, with CI set, a tool is not available. Without CI a step whose tool
+# is not available is skipped.
+# shellcheck disable=SC2317 # called by step
 set -eu
+# shellcheck source-path=SCRIPTDIR source=lint-lib.sh
+. scripts/lint-lib.sh
 
+self=lint
 sbom=$1
 program=$2
-passed=0 failed=0 skipped=0
+passed=0 skipped=0 failures=0
 output=$(mktemp)
 trap 'rm -f "$output" "$output.wrong"' EXIT
 trap 'exit 130' INT TERM
+use_stamps delivery
 
-# step NAME COMMAND...: runs a check and says how it went. One that ends with 77 and a line "skipped: WHY" has not run.
+# step NAME INPUTS COMMAND...: runs a check if one of INPUTS, a list, has changed since it passed. The command exits with 77
+# after a line "skipped: WHY" if it cannot run.
 step() {
-    name=$1 status=0
-    shift
+    step=$1 inputs="$2 scripts/lint-delivery.sh scripts/tools.sh tests/tools" status=0
+    shift 2
+    if has_passed "$step"; then
+        say "$step: unchanged"
+        passed=$((passed + 1))
+        return
+    fi
+    say "$step"
+    start "$step"
     "$@" >"$output" 2>&1 || status=$?
     why=$(sed -n 's/^skipped: //p' "$output" | tail -n 1)
     case $status:$why:${CI-} in
     0:*)
-        echo "lint: $name: no finding"
+        # shellcheck disable=SC2086 # a list
+        pass "$step" $inputs
         passed=$((passed + 1))
         ;;
     77:?*:)
-        echo "lint: $name: skipped: $why"
+        say "$step: skipped: $why"
         skipped=$((skipped + 1))
         ;;
     *)
         cat "$output"
-        echo "lint: $name: FAILED"
-        failed=$((failed + 1))
+        fail "$step"
+        failures=$((failures + 1))
         ;;
     esac
 }
 
-# tool NAME: leaves its path in `tool`, or prints why not.
+# tool NAME: sets `tool` to its path, or prints why it is not available.
 tool() {
     tool=$(scripts/tools.sh "$1") && return
     set -- $?
@@ -45,7 +59,7 @@ tool() {
     return "$1"
 }
 
-# Leaves the files of FOLDER whose names match PATTERN in `files`: names without spaces.
+# find_files FOLDER PATTERN: sets `files` to the files whose names match.
 find_files() {
     files=$(find "$1" -name "$2" 2>/dev/null | sort)
     [ -n "$files" ] && return
@@ -53,7 +67,7 @@ find_files() {
     return 1
 }
 
-# What the tree has, of git's own choice where it is a clone.
+# Sets `files` to all YAML files of the tree, in a clone those that git does not ignore.
 find_yaml() {
     if [ -e .git ]; then
         files=$(git ls-files --cached --others --exclude-standard -- '*.yml' '*.yaml' .yamllint)
@@ -62,7 +76,7 @@ find_yaml() {
     fi
 }
 
-# Without shellcheck actionlint would not look into the scripts, and not say so.
+# Without shellcheck actionlint would silently ignore the scripts.
 lint_workflows() {
     find_files .github/workflows '*.y*ml' || return
     command -v shellcheck >/dev/null || {
@@ -96,16 +110,16 @@ check_schema() {
     "$tool" --color never "$@" $files
 }
 
-# check_requests FOLDER TOOL: its files are requests that GitHub takes.
+# check_requests FOLDER TOOL: checks the files against the schema of a GitHub API request.
 check_requests() {
     tool "$2" || return
     check_schema "$1" '*.json' --schemafile "$tool"
 }
 
-# Prints where README and the like speak of a workflow or a registry that there is not.
+# wrong_names FILE...: prints references to workflows that do not exist, and to other registries.
 wrong_names() {
     grep -ohE '[a-z]+\.yml' "$@" | sort -u | while read -r workflow; do
-        [ -f ".github/workflows/$workflow" ] || [ -f ".github/$workflow" ] || echo "a page names $workflow, which is not in .github"
+        [ -f ".github/workflows/$workflow" ] || [ -f ".github/$workflow" ] || echo "a page mentions $workflow, which is not in .github"
     done
     # shellcheck disable=SC2086 # a list
     registry=$(sed -n "s/.*vars\.REGISTRY || '\([^']*\)'.*/\1/p" $files | sort -u)
@@ -114,7 +128,8 @@ wrong_names() {
 
 check_pages() {
     find_files .github/workflows '*.y*ml' || return
-    wrong_names README.md SECURITY.md CONTRIBUTING.md docs/delivery.md docs/promotion.md >"$output.wrong"
+    # shellcheck disable=SC2086 # a list
+    wrong_names $pages >"$output.wrong"
     cat "$output.wrong"
     [ ! -s "$output.wrong" ]
 }
@@ -126,23 +141,25 @@ lint_go() {
     }
     unformatted=$(gofmt -l bench tests/tools) || return
     [ -z "$unformatted" ] || {
-        echo "not as gofmt formats: $unformatted"
+        echo "run gofmt -w on: $unformatted"
         return 1
     }
     (cd bench/go && GOTOOLCHAIN=local go vet ./...)
 }
 
-step actionlint lint_workflows
-step zizmor lint_security
-step yamllint lint_yaml
-step 'schema of workflows' check_schema .github/workflows '*.y*ml' --builtin-schema vendor.github-workflows
+pages='README.md SECURITY.md CONTRIBUTING.md docs/delivery.md docs/promotion.md'
+find_yaml
+step actionlint .github lint_workflows
+step zizmor .github lint_security
+step yamllint "$files" lint_yaml
+step 'schema of workflows' .github/workflows check_schema .github/workflows '*.y*ml' --builtin-schema vendor.github-workflows
 [ ! -d .github/actions ] ||
-    step 'schema of actions' check_schema .github/actions 'action.y*ml' --builtin-schema vendor.github-actions
-step 'schema of dependabot.yml' check_schema .github dependabot.yml --builtin-schema vendor.dependabot
-step 'schema of rulesets' check_requests .github/rulesets ruleset-schema
-step 'schema of environments' check_requests .github/environments environment-schema
-step 'pages and workflows' check_pages
-step go lint_go
-step SBOM scripts/check-sbom.sh "$sbom" "$program"
-echo "lint: $passed without finding, $failed failed, $skipped skipped"
-[ "$failed" = 0 ]
+    step 'schema of actions' .github/actions check_schema .github/actions 'action.y*ml' --builtin-schema vendor.github-actions
+step 'schema of dependabot.yml' .github check_schema .github dependabot.yml --builtin-schema vendor.dependabot
+step 'schema of rulesets' .github/rulesets check_requests .github/rulesets ruleset-schema
+step 'schema of environments' .github/environments check_requests .github/environments environment-schema
+step 'pages and workflows' ".github $pages" check_pages
+step go 'bench tests/tools' lint_go
+step SBOM "$program scripts/sbom.sh scripts/check-sbom.sh deps" scripts/check-sbom.sh "$sbom" "$program"
+say "$passed passed, $failures failed, $skipped skipped"
+exit "$failed"

@@ -1,19 +1,21 @@
 #!/bin/sh
-# Looks for faults in what deploy/kubernetes makes, without a cluster: the base, each overlay, and production with each
-# component and the image that a deployment would name.
+# Checks the manifests that deploy/kubernetes generates, without a cluster: the base, each overlay, and production with each
+# component and an image named by digest, as a deployment does. Does nothing if no input has changed since it last passed.
 # Usage: scripts/lint-kubernetes.sh
-# The tools come from scripts/tools.sh. Run it from the root of the project.
-# Exit status: 0 when nothing was found; 1 when something was, or with CI set when a tool cannot be had; 77 with a line
-# "skipped: WHY" when a tool cannot be had.
-# shellcheck disable=SC2317 # what check calls
+# scripts/tools.sh provides the tools. Run it from the root of the project.
+# Exit status: 0 if nothing was found; 1 if something was or, with CI set, a tool is not available; without CI 77, after a line
+# "skipped: WHY", if a tool is not available.
+# shellcheck disable=SC2317 # called by check
 set -eu
+# shellcheck source-path=SCRIPTDIR source=lint-lib.sh
+. scripts/lint-lib.sh
 
-failed=0
+self=kubernetes
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 
-# tool NAME: prints its path, or ends with why there is none.
+# tool NAME: prints its path; exits if it is not available.
 tool() {
     path=$(scripts/tools.sh "$1") && echo "$path" && return
     set -- $?
@@ -21,20 +23,17 @@ tool() {
     exit "$1"
 }
 
-# check NAME COMMAND...: runs a check and says how it went.
+# check NAME COMMAND...
 check() {
     name=$1
     shift
-    if "$@" >"$work/output" 2>&1; then
-        echo "kubernetes: $name: no finding"
-    else
-        cat "$work/output"
-        echo "kubernetes: $name: FAILED"
-        failed=1
-    fi
+    say "$name"
+    "$@" >"$work/output" 2>&1 && return
+    cat "$work/output"
+    fail "$name"
 }
 
-# As docs/kubernetes.md adds components, and as a deployment names the image.
+# Adds components as docs/kubernetes.md describes, and the image as a deployment does.
 compose() {
     cp -r deploy/kubernetes "$work/tree"
     for component in "$work"/tree/components/*; do
@@ -53,7 +52,7 @@ KUSTOMIZATION
     done
 }
 
-# Leaves each as NAME.yaml in the folder `rendered`.
+# Writes each as NAME.yaml into the folder `rendered`.
 render() {
     mkdir "$work/rendered"
     for folder in "$work"/tree/base "$work"/tree/overlays/staging "$work"/tree/overlays/production "$work"/tree/deployed/*; do
@@ -61,17 +60,17 @@ render() {
     done
 }
 
-# against FOLDER: the schemas of one version. A kind that has none there is a fault.
+# against FOLDER: checks against the schemas of one version. A kind without a schema is an error.
 against() {
     "$kubeconform" -strict -schema-location "$1/{{.ResourceKind}}{{.KindSuffix}}.json" \
         -schema-location "$schemas/custom/{{.ResourceKind}}{{.KindSuffix}}.json" "$work/rendered"
 }
 
-# Not asked for are
-# - an image that is always pulled: a digest is the same everywhere;
-# - anti-affinity: topologySpreadConstraints do it;
-# - its other optional tests, all of which want limits that equal the requests: here what is requested is what it uses,
-#   and limits stop what goes wrong (docs/kubernetes.md).
+# Disabled tests:
+# - imagePullPolicy Always: a digest is the same everywhere;
+# - anti-affinity: the manifests use topologySpreadConstraints;
+# - the other optional tests, which require limits equal to the requests: here requests are typical usage, and limits only
+#   stop runaways (docs/kubernetes.md).
 # shellcheck disable=SC2086 # a list
 score() {
     "$kube_score" score --color never --exit-one-on-warning --enable-optional-test container-ports-check \
@@ -83,6 +82,12 @@ score() {
 # shellcheck disable=SC2086 # a list
 pod_security() { "$pod_security" $whole; }
 
+use_stamps kubernetes
+if has_passed kubernetes; then
+    say unchanged
+    exit
+fi
+start kubernetes
 kustomize=$(tool kustomize)
 kubeconform=$(tool kubeconform)
 kube_score=$(tool kube-score)
@@ -101,4 +106,5 @@ done
 check kube-score score
 check 'Pod Security' pod_security
 check 'settings and paths' "$python" scripts/check-manifests.py "$work/rendered"
-exit "$failed"
+[ "$failed" = 0 ] || exit 1
+pass kubernetes deploy/kubernetes src/openapi.json README.md scripts/lint-kubernetes.sh scripts/check-manifests.py scripts/tools.sh tests/tools

@@ -45,7 +45,7 @@ run() {
 
 # counts LOG: prints the numbers of tests that passed, failed and were skipped.
 counts() {
-    awk '/^\[ +(PASSED|FAILED|SKIPPED) +\] (tests: )?[0-9]+ test\(s\)/ { sub(/tests: /, ""); count[$2] = $4 }
+    awk '/^\[ +(PASSED|FAILED|SKIPPED) +\] ([^ ]+: )?[0-9]+ test\(s\)/ { sub(/\] [^ ]+: /, "] "); count[$2] = $4 }
         END { print count["PASSED"] + 0, count["FAILED"] + 0, count["SKIPPED"] + 0 }' "$1"
 }
 

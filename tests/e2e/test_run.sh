@@ -12,7 +12,9 @@ program() {
 }
 
 summarizes_passes_failures_and_crashes() {
-    echo "printf '[ RUN      ] one\nno end of line[       OK ] one\n[  PASSED  ] 1 test(s).\n'" | program good
+    program good <<'PROGRAM'
+printf '[ RUN      ] one\nno end of line[       OK ] one\n[  PASSED  ] 1 test(s).\n'
+PROGRAM
     program bad <<'PROGRAM'
 printf '[ RUN      ] one\n[  ERROR   ] --- 1 < 2\n[   LINE   ] --- a.c:7: error: Failure!\n[  FAILED  ] one\n[  FAILED  ] 1 test(s).\n'
 exit 1
