@@ -284,7 +284,7 @@ soak-docs: ## draw memory and requests of the last make soak as docs/soak.svg
 
 .PHONY: lint
 lint: ## run all three linters below, on all processors; skips what has not changed since it passed
-	@$(MAKE) --no-print-directory $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) lint-source lint-delivery lint-kubernetes
+	@$(MAKE) --no-print-directory --keep-going $(if $(filter -j%,$(MAKEFLAGS)),,-j$(shell nproc)) lint-source lint-delivery lint-kubernetes
 
 .PHONY: lint-source
 lint-source: $(OUT)/tests/tools/settings_table $(EMBEDDED) ## clang-format, clang-tidy, cppcheck, shellcheck, README
