@@ -667,7 +667,7 @@ $(OUT)/tests/%: $(OUT)/tests/%.o $(SUPPORT) $(MODULES) $(OUT)/libmicrohttpd.a
 	    -o $@ $< $(SUPPORT) $(MODULES) $(LINKED) $(DEPS)/lib/libcmocka.a
 
 # A fuzz target alone is a test that runs its seeds; for make fuzz libFuzzer has the main().
-FUZZ_PARTS := $(addprefix $(OUT)/tests/fuzz/,answers.o common.o $(if $(INSTRUMENTATION),,replay.o))
+FUZZ_PARTS := $(addprefix $(OUT)/tests/fuzz/,responses.o common.o $(if $(INSTRUMENTATION),,replay.o))
 $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_PARTS) $(MODULES) $(OUT)/libmicrohttpd.a
 	@echo "LD  $@"
 	@$(CC) $(TEST_LDFLAGS) $(if $(INSTRUMENTATION),-fsanitize=fuzzer) $(WRAP_REPLY) $(call wraps,tests/fuzz/fuzz_$*.c) \

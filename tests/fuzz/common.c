@@ -1,25 +1,19 @@
 #include "fuzz.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-void fuzz_fail(const char *what)
+#include "../integration/strict_http.h"
+
+enum { SEED_MAX = 64 * 1024 };
+
+void expect(bool holds, const char *what)
 {
+    if (holds)
+        return;
     (void)fprintf(stderr, "expected: %s\n", what);
     abort();
-}
-
-char *fuzz_text(const void *data, size_t size)
-{
-    char *text = malloc(size + 1);
-
-    expect(text != NULL, "memory");
-    if (size > 0)
-        memcpy(text, data, size);
-    text[size] = '\0';
-    return text;
 }
 
 char *fuzz_bytes(const void *data, size_t size)
@@ -34,15 +28,14 @@ char *fuzz_bytes(const void *data, size_t size)
 
 char *fuzz_take_text(const uint8_t **data, size_t *size)
 {
-    const uint8_t *end = *size > 0 ? memchr(*data, '\0', *size) : NULL;
-    const size_t length = end != NULL ? (size_t)(end - *data) : *size;
-    const size_t used = end != NULL ? length + 1 : length;
-    char *text = fuzz_text(*data, length);
+    char *text = *size > 0 ? strndup((const char *)*data, *size) : strdup("");
+    size_t used = 0;
 
-    if (used > 0) {
+    expect(text != NULL, "memory");
+    used = strlen(text) < *size ? strlen(text) + 1 : *size;
+    if (used > 0)
         *data += used;
-        *size -= used;
-    }
+    *size -= used;
     return text;
 }
 
@@ -51,11 +44,11 @@ uint32_t fuzz_take_number(const uint8_t **data, size_t *size)
     uint32_t number = 0;
 
     for (int i = 0; i < 4; i++) {
-        number = number << 8 | (*size > 0 ? **data : 0U);
-        if (*size > 0) {
-            (*data)++;
-            (*size)--;
-        }
+        number <<= 8;
+        if (*size == 0)
+            continue;
+        number |= *(*data)++;
+        (*size)--;
     }
     return number;
 }
@@ -79,83 +72,116 @@ bool fuzz_is_printable(const char *text)
     return true;
 }
 
-/* Passes one character of a string, or an escape. Returns what comes after it, or NULL. */
-static const char *skip_character(const char *at, bool utf8)
+/* Decodes a byte or an escape of the file of seeds, and moves `*at` past it. */
+static uint8_t decode_byte(const char **at)
 {
-    const unsigned char byte = (unsigned char)*at;
+    char digits[3] = "";
 
-    if (byte < 0x20 || byte == 0x7f || (byte >= 0x80 && !utf8))
-        return NULL;
-    if (byte != '\\')
-        return at + 1;
-    if (at[1] == '\0' || strchr("\"\\/bfnrtu", at[1]) == NULL)
-        return NULL;
-    if (at[1] != 'u')
-        return at + 2;
-    for (int i = 2; i < 6; i++) {
-        if (!isxdigit((unsigned char)at[i]))
-            return NULL;
-    }
-    return at + 6;
+    if (**at != '\\')
+        return (uint8_t) * (*at)++;
+    *at += 2;
+    if ((*at)[-1] == 'r')
+        return '\r';
+    if ((*at)[-1] == 'n')
+        return '\n';
+    if ((*at)[-1] != 'x')
+        return (uint8_t)(*at)[-1];
+    (void)snprintf(digits, sizeof digits, "%s", *at);
+    *at += 2;
+    return (uint8_t)strtoul(digits, NULL, 16);
 }
 
-/* Passes a string with its quotes. Returns what comes after it, or NULL. */
-static const char *skip_string(const char *at, bool utf8)
+/* Decodes a line of the file of seeds up to its newline. Returns the length of the input. */
+static size_t decode(const char *at, uint8_t bytes[SEED_MAX])
 {
-    if (*at != '"')
-        return NULL;
-    for (at++; at != NULL && *at != '"';)
-        at = skip_character(at, utf8);
-    return at == NULL ? NULL : at + 1;
-}
+    size_t length = 0;
 
-/* Passes a string or a whole number. Returns what comes after it, or NULL. */
-static const char *skip_value(const char *at, bool utf8)
-{
-    size_t digits = 0;
+    while (*at != '\n') {
+        char *end = NULL;
+        unsigned long times = 1;
+        uint8_t byte = 0;
 
-    if (*at == '"')
-        return skip_string(at, utf8);
-    if (*at == '-')
-        at++;
-    digits = strspn(at, "0123456789");
-    return digits == 0 || (at[0] == '0' && digits > 1) ? NULL : at + digits;
-}
-
-int fuzz_read_object(const char *line, bool utf8)
-{
-    const char *at = line;
-    int count = 0;
-
-    do {
-        if (*at != (count == 0 ? '{' : ','))
-            return -1;
-        at = skip_string(at + 1, utf8);
-        if (at == NULL || *at != ':')
-            return -1;
-        at = skip_value(at + 1, utf8);
-        if (at == NULL)
-            return -1;
-        count++;
-    } while (*at != '}');
-    return strcmp(at, "}\n") == 0 ? count : -1;
-}
-
-const char *fuzz_find_member(const char *line, const char *name, size_t *length)
-{
-    const char *at = line;
-
-    while (*at != '}') {
-        const char *end = skip_string(at + 1, true);
-        const char *value = end + 1;
-        const bool is_wanted =
-            (size_t)(end - at) == strlen(name) + 3 && memcmp(at + 2, name, strlen(name)) == 0;
-
-        at = skip_value(value, true);
-        if (is_wanted) {
-            *length = (size_t)(at - value);
-            return value;
+        if (at[0] == '\\' && at[1] >= '0' && at[1] <= '9') {
+            times = strtoul(at + 1, &end, 10);
+            at = end + 1;
         }
+        byte = decode_byte(&at);
+        expect(length + times <= SEED_MAX, "a seed of at most 64 KiB");
+        memset(bytes + length, byte, times);
+        length += times;
     }
-    return NULL;
+    return length;
+}
+
+/* A request in two parts: the first 16 bytes and the rest. */
+static size_t use_rows(const char *table, const struct row *rows, size_t count, fuzz_use *use)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint8_t bytes[SEED_MAX] = {'1', 16};
+        char name[64];
+
+        (void)snprintf(name, sizeof name, "%s-%zu", table, i + 1);
+        memcpy(bytes + 2, rows[i].request, rows[i].length);
+        use(name, bytes, rows[i].length + 2);
+    }
+    return count;
+}
+
+#define USE_ROWS(table, use) use_rows(#table, table, sizeof(table) / sizeof *(table), use)
+
+static size_t use_all_rows(fuzz_use *use)
+{
+    return USE_ROWS(REQUEST_LINES, use) + USE_ROWS(METHODS, use) + USE_ROWS(TARGETS, use) +
+           USE_ROWS(HOSTS, use) + USE_ROWS(FIELDS, use) + USE_ROWS(BODIES, use) +
+           USE_ROWS(CHUNKS, use) + USE_ROWS(PIPELINES, use) + USE_ROWS(CONNECTIONS, use) +
+           USE_ROWS(OTHER_PROTOCOLS, use);
+}
+
+size_t fuzz_for_each_seed(const char *program, fuzz_use *use)
+{
+    static uint8_t bytes[SEED_MAX];
+    FILE *file = fopen("tests/fuzz/seeds", "re");
+    const char *target = strrchr(program, '/');
+    char *line = NULL;
+    size_t room = 0;
+    size_t count = 0;
+
+    target = target != NULL ? target + 1 : program;
+    expect(strncmp(target, "fuzz_", 5) == 0, "a program called fuzz_NAME");
+    target += 5;
+    expect(file != NULL, "tests/fuzz/seeds below the working directory");
+    while (getline(&line, &room, file) > 0) {
+        const size_t length = strlen(target);
+        char name[64] = "";
+        int start = 0;
+
+        if (strncmp(line, target, length) != 0 || line[length] != ' ')
+            continue;
+        expect(sscanf(line + length, " %63[a-zA-Z0-9-]%n", name, &start) == 1, "a name of a seed");
+        use(name, bytes, decode(line + length + start + 1, bytes));
+        count++;
+    }
+    free(line);
+    (void)fclose(file);
+    if (strcmp(target, "connection") == 0)
+        count += use_all_rows(use);
+    return count;
+}
+
+static void write_seed(const char *name, const uint8_t *input, size_t size)
+{
+    char path[512];
+    FILE *file = NULL;
+
+    (void)snprintf(path, sizeof path, "%s/%s", getenv("FUZZ_SEEDS"), name);
+    file = fopen(path, "we");
+    expect(file != NULL && fwrite(input, 1, size, file) == size && fclose(file) == 0, "a file");
+}
+
+int LLVMFuzzerInitialize(int *argc, char ***argv)
+{
+    (void)argc;
+    if (getenv("FUZZ_SEEDS") != NULL)
+        expect(fuzz_for_each_seed((*argv)[0], write_seed) > 0, "seeds of this target");
+    return 0;
 }

@@ -1,6 +1,6 @@
-/* What the fuzz targets share. Each target is a file fuzz_NAME.c with one function, its inputs are
- * in seeds/NAME/. Linked with libFuzzer it looks for inputs that break what it expects; linked with
- * replay.c it is a test that runs its seeds. */
+/* Shared by the fuzz targets. Each target is one file, fuzz_NAME.c. Linked with libFuzzer it
+ * searches for inputs that break its expectations; linked with replay.c it is a test program with
+ * one test per seed. */
 #ifndef VERSIOND_FUZZ_H
 #define VERSIOND_FUZZ_H
 
@@ -9,35 +9,35 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The target: judges one input. Returns 0, or ends the program when something is not as expected.
+/* The target: judges one input. Returns 0, or aborts the program if an expectation does not hold.
  */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Ends the program, saying what was expected. */
-_Noreturn void fuzz_fail(const char *what);
+/* Called by libFuzzer at start. If the environment variable FUZZ_SEEDS names a directory, writes
+ * each seed of this target to a file there, as the initial corpus. */
+int LLVMFuzzerInitialize(int *argc, char ***argv);
 
-/* The same unless `what` holds. */
-static inline void expect(bool holds, const char *what)
-{
-    if (!holds)
-        fuzz_fail(what);
-}
+/* Calls `use` for each seed of the target that `program`, a path that ends in fuzz_NAME, stands
+ * for. The seeds are in tests/fuzz/seeds, so the working directory is the root of the project.
+ * Returns their number. */
+typedef void fuzz_use(const char *name, const uint8_t *input, size_t size);
+size_t fuzz_for_each_seed(const char *program, fuzz_use *use);
 
-/* A copy of `size` bytes, with a NUL after them, in memory of exactly that size: a sanitizer sees
- * each byte that is read beyond. The caller frees it. */
-char *fuzz_text(const void *data, size_t size);
+/* Aborts the program with a message unless `holds`. */
+void expect(bool holds, const char *what);
 
-/* The same without the NUL. */
+/* Returns a copy of `size` bytes without a NUL at the end, so that a sanitizer reports reads beyond
+ * them. The caller frees it. */
 char *fuzz_bytes(const void *data, size_t size);
 
-/* Takes what is before the next NUL, or the rest, off the begin of the input, as a text that the
- * caller frees. Returns an empty one when nothing is left. */
+/* Removes the text up to the next NUL, or the rest, from the start of the input. The caller frees
+ * it. */
 char *fuzz_take_text(const uint8_t **data, size_t *size);
 
-/* Takes a number off the begin of the input; bytes that are not there are 0. */
+/* Removes a big-endian number from the start of the input; missing bytes are 0. */
 uint32_t fuzz_take_number(const uint8_t **data, size_t *size);
 
-/* An extended regular expression, compiled when it is first used. */
+/* An extended regular expression, compiled on first use. */
 struct fuzz_pattern {
     const char *expression;
     bool is_ready;
@@ -45,16 +45,7 @@ struct fuzz_pattern {
 };
 bool fuzz_matches(struct fuzz_pattern *pattern, const char *text);
 
-/* True when the text has printable ASCII only. */
+/* Returns true if the text consists of printable ASCII. */
 bool fuzz_is_printable(const char *text);
-
-/* Reads a JSON object whose members are strings and whole numbers (RFC 8259), and nothing else but
- * a newline after it. Control characters are refused, and without `utf8` all but ASCII. Returns the
- * number of members, or -1 when it is anything else. */
-int fuzz_read_object(const char *line, bool utf8);
-
-/* Finds the member `name` in an object that fuzz_read_object() takes. Returns its value as it
- * stands there, a string with its quotes, and its length in `*length`; NULL when there is none. */
-const char *fuzz_find_member(const char *line, const char *name, size_t *length);
 
 #endif

@@ -1,12 +1,13 @@
 #!/bin/sh
-# Looks for inputs that break what the fuzz targets expect.
+# Searches for inputs that break the expectations of the fuzz targets.
 # Usage: tests/fuzz/fuzz.sh check | run PROGRAMS FOLDER
-#   check  says what is wrong with FUZZ_SECONDS, TARGET and CC, before anything is built
-#   run    runs the targets in the folder PROGRAMS, as many at once as there are CPUs, each for its share of the
-#          time. FOLDER keeps what was found: corpus/TARGET/ the inputs that reach something new, findings/ those
-#          that break something, log/ what libFuzzer says.
-# Environment: FUZZ_SECONDS, in all; TARGET, one of them (empty: all); CC, a clang. Run it from the root of the project.
-# Exit status: 0 when nothing was found; 1 when something was, or CC cannot build fuzz targets; 2 for a wrong setting.
+#   check  validates FUZZ_SECONDS, TARGET and CC before anything is built
+#   run    runs the targets in the folder PROGRAMS, as many at once as there are CPUs, each for its share of the time.
+#          FOLDER keeps corpus/TARGET/ (inputs that reach new code), seeds/TARGET/ (the initial corpus), findings/
+#          (inputs that break something) and log/ (libFuzzer's output).
+# Environment: FUZZ_SECONDS, the total time; TARGET, one of them (empty: all); CC, a clang. Run it from the root of the
+# project.
+# Exit status: 0 nothing found; 1 something found, or CC cannot build fuzz targets; 2 invalid setting.
 set -eu
 
 targets=$(for file in tests/fuzz/fuzz_*.c; do basename "$file" .c; done | sed 's/^fuzz_//' | paste -sd ' ')
@@ -17,13 +18,13 @@ die() {
 }
 
 check() {
-    # A target runs for a second at least, one after the other too.
+    # At least a second per target, even one after the other.
     lowest=$(echo "$targets" | wc -w)
     case $FUZZ_SECONDS in
     '' | 0* | *[!0-9]* | ??????*) allowed= ;;
     *) [ "$FUZZ_SECONDS" -lt "$lowest" ] || [ "$FUZZ_SECONDS" -gt 86400 ] || allowed=1 ;;
     esac
-    [ -n "${allowed-}" ] || die "SECONDS: '$FUZZ_SECONDS' is not a whole number from $lowest to 86400" 2
+    [ -n "${allowed-}" ] || die "SECONDS: '$FUZZ_SECONDS' is not an integer from $lowest to 86400" 2
     case " $targets " in
     *" ${TARGET:-$targets} "*) ;;
     *) die "TARGET: '$TARGET' is not one of $targets" 2 ;;
@@ -37,18 +38,18 @@ check() {
         die "$CC has no libFuzzer; install with: apt-get install clang libclang-rt-dev" 1
 }
 
-# fuzz TARGET: leaves the exit status in log/TARGET.status.
+# fuzz TARGET: runs a target and writes its exit status to log/TARGET.status.
 fuzz() {
-    mkdir -p "$folder/corpus/$1"
-    status=0
-    "$programs/fuzz_$1" -max_total_time="$share" -seed="$seed" -detect_leaks=1 -timeout=25 -rss_limit_mb=1024 \
+    seeds=$folder/seeds/$1 status=0
+    mkdir -p "$folder/corpus/$1" "$seeds"
+    FUZZ_SEEDS=$seeds "$programs/fuzz_$1" -max_total_time="$share" -seed="$seed" -detect_leaks=1 -timeout=25 -rss_limit_mb=1024 \
         -print_final_stats=1 -dict=tests/fuzz/http.dict -artifact_prefix="$folder/findings/$1-" \
-        "$folder/corpus/$1" "tests/fuzz/seeds/$1" >"$folder/log/$1.log" 2>&1 || status=$?
+        "$folder/corpus/$1" "$seeds" >"$folder/log/$1.log" 2>&1 || status=$?
     echo "$status" >"$folder/log/$1.status"
 }
 
-# tell TARGET: what libFuzzer has said of it.
-tell() {
+# report TARGET: prints a summary of libFuzzer's output.
+report() {
     log=$folder/log/$1.log
     if [ "$(cat "$folder/log/$1.status")" = 0 ]; then
         passed=$((passed + 1))
@@ -74,13 +75,13 @@ run() {
     count=$(echo "$chosen" | wc -w)
     share=$((FUZZ_SECONDS / ((count + cpus - 1) / cpus)))
     seed=$(date +%s)
-    # Where there is no llvm-symbolizer, binutils can name the lines.
+    # Without llvm-symbolizer, binutils names the lines.
     export ASAN_OPTIONS="allow_addr2line=1:${ASAN_OPTIONS-}"
     mkdir -p "$folder/findings" "$folder/log"
-    rm -f "$folder"/log/*
+    rm -rf "$folder"/log/* "$folder/seeds"
     echo "fuzz: seed $seed, $share s a target, $cpus at once"
     pids='' started=0
-    trap 'kill $pids; exit 130' INT TERM # what runs in the background does not heed the keyboard
+    trap 'kill $pids; exit 130' INT TERM # background jobs ignore the keyboard
     for target in $chosen; do
         fuzz "$target" &
         pids="$pids $!"
@@ -90,7 +91,7 @@ run() {
     wait
     trap - INT TERM
     passed=0 failed=0
-    for target in $chosen; do tell "$target"; done
+    for target in $chosen; do report "$target"; done
     echo "$passed passed, $failed failed"
     [ "$failed" = 0 ]
 }

@@ -1,12 +1,12 @@
 /* wraps: epoll_wait */
-/* Input: how many cuts ('0' to '7', by its low bits), a byte for each that says how many bytes come
- * before it, then all that a client sends. The server is the real one, with one thread; it listens
- * on a Unix socket, where the kernel says how much a server has read. So each part is sent when the
- * server has done all it can with the one before, and no two runs differ.
- * Expected, beside what answers.h says of each answer: the same bytes uncut get the same answers;
- * the connection ends after an answer that says so, without the client's doing, and else with the
- * client's end; each line of the access log is an object, for one of the answers, in their order;
- * and the next client gets its answers. */
+/* Input: the number of cuts ('0' to '7', by its low bits), for each a byte with the length of the
+ * part before it, then all that a client sends. The server is the real one, with one thread. It
+ * listens on a Unix socket, where the kernel reports how many bytes a server has not read yet, so
+ * that each part is sent when the server has processed the one before, and an input always has the
+ * same result. Expected, in addition to responses.h: the same bytes uncut get the same responses;
+ * the connection closes after a response with "Connection: close", and otherwise with the client's
+ * end; each line of the access log is an object and belongs to a response, in the same order; the
+ * next client is served. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -21,18 +21,20 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "answers.h"
+#include <cjson/cJSON.h>
+
 #include "config.h"
 #include "fuzz.h"
 #include "handlers.h"
 #include "log.h"
 #include "metrics.h"
+#include "responses.h"
 #include "server.h"
 #include "usage.h"
 
 enum { PATIENCE = 20 * 1000, LOG_ROOM = 64 * 1024 };
 
-/* The server, which lives as long as the process. */
+/* The server, which runs until the process exits. */
 static struct {
     struct sockaddr_un address;
     socklen_t address_size;
@@ -43,13 +45,13 @@ static struct {
     struct metrics *metrics;
     struct handlers *handlers;
     struct server *server;
-    int log_end; /* what the server has logged is read there */
+    int log_end; /* the end of a pipe to read the log from */
 } world;
 
-/* Whether the server's thread waits for something to happen; each time that it begins to, `woken`
- * can be read. */
+/* True while the server's thread waits for events. `idled` becomes readable each time it starts to
+ * wait. */
 static atomic_bool is_idle;
-static int woken = -1;
+static int idled = -1;
 
 int __real_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout);
 int __wrap_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout);
@@ -62,13 +64,13 @@ int __wrap_epoll_wait(int epoll, struct epoll_event *events, int count, int time
     if (result != 0 || timeout == 0)
         return result;
     atomic_store(&is_idle, true);
-    (void)!write(woken, &one, sizeof one);
+    (void)!write(idled, &one, sizeof one);
     result = __real_epoll_wait(epoll, events, count, timeout);
     atomic_store(&is_idle, false);
     return result;
 }
 
-/* So that what is still allocated at the end is a leak. */
+/* Frees everything, so that a leak is reported. */
 static void end_world(void)
 {
     server_stop(world.server);
@@ -86,7 +88,7 @@ static void start_log(void)
     log_init(&world.log, ends[1], LOG_FORMAT_JSON, LOG_INFO);
 }
 
-/* The kernel picks a name. */
+/* Listens on a name that the kernel chooses. */
 static int start_listening(void)
 {
     const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -111,10 +113,8 @@ static void start_world(void)
         "--base-path=/some/prefix",
         "--access-log=all",
         "--access-log-rate=0",
-        "--trusted-proxies=::/0",
     };
-    /* It changes none of them. */
-    char *const *words = (char *const *)(uintptr_t)arguments;
+    char *const *words = (char *const *)(uintptr_t)arguments; /* config_read() changes none */
     char error[512] = "";
 
     expect(config_read(&world.config, sizeof arguments / sizeof *arguments, words, error,
@@ -126,82 +126,82 @@ static void start_world(void)
     world.metrics =
         metrics_create(&(const struct metrics_parts){&world.info, &world.log, &world.usage, 1, 8});
     world.handlers = handlers_create(&world.info, world.config.base_path, world.metrics);
-    woken = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    expect(world.metrics != NULL && world.handlers != NULL && woken >= 0, "memory");
+    idled = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    expect(world.metrics != NULL && world.handlers != NULL && idled >= 0, "memory");
     world.server = server_start(&(const struct server_parts){
         &world.config, world.handlers, &world.log, world.metrics, start_listening(), false});
     expect(world.server != NULL, "a server");
-    answers_init(&world.info, world.config.base_path);
+    responses_init(&world.info);
     expect(atexit(end_world) == 0, "memory");
 }
 
-/* A connection, and what came on it. */
+/* A connection, and all that was received on it. */
 struct client {
     int socket;
     bool is_closed;
-    struct bytes got;
+    struct bytes received;
 };
 
 static void open_client(struct client *client)
 {
     client->socket = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     client->is_closed = false;
-    client->got.length = 0;
+    client->received.length = 0;
     expect(client->socket >= 0 && connect(client->socket, (const struct sockaddr *)&world.address,
                                           world.address_size) == 0,
            "a connection");
 }
 
-/* Waits until something can be read. libFuzzer's clock interrupts. */
+/* Waits until a descriptor is readable. libFuzzer's timer may interrupt it. */
 static void await(struct pollfd *ready, nfds_t count)
 {
     const int result = poll(ready, count, PATIENCE);
 
-    expect(result > 0 || (result < 0 && errno == EINTR), "a server that goes on");
+    expect(result > 0 || (result < 0 && errno == EINTR), "a server that makes progress");
 }
 
 static void receive(struct client *client)
 {
     for (;;) {
-        struct bytes *got = &client->got;
-        const ssize_t n =
-            recv(client->socket, got->bytes + got->length, sizeof got->bytes - got->length, 0);
+        struct bytes *received = &client->received;
+        const ssize_t n = recv(client->socket, received->bytes + received->length,
+                               sizeof received->bytes - received->length, 0);
 
-        expect(got->length < sizeof got->bytes, "answers that are not larger than the room");
+        expect(received->length < sizeof received->bytes, "fewer bytes");
         if (n < 0 && errno == EAGAIN)
             return;
         client->is_closed = n <= 0;
         if (n <= 0)
             return;
-        got->length += (size_t)n;
+        received->length += (size_t)n;
     }
 }
 
-/* Waits until the server has read all, has done what it can with it, and all that it sent is here.
- */
+/* Waits until the server has read and processed everything, and receives all that it has sent. */
 static void settle(struct client *client)
 {
-    for (;;) {
-        struct pollfd ready[] = {{.fd = woken, .events = POLLIN},
+    bool is_done = false;
+
+    while (!is_done) {
+        struct pollfd ready[] = {{.fd = idled, .events = POLLIN},
                                  {.fd = client->is_closed ? -1 : client->socket, .events = POLLIN}};
         uint64_t times = 0;
         int unread = 0;
 
-        /* In this order: an idle server that has read all was idle after it had read it. */
-        expect(ioctl(client->socket, SIOCOUTQ, &unread) == 0, "the number of bytes not read");
-        if (unread == 0 && atomic_load(&is_idle)) {
-            if (!client->is_closed)
-                receive(client);
-            return;
+        /* The order matters: an idle server without unread bytes became idle after it had read
+         * them. */
+        expect(ioctl(client->socket, SIOCOUTQ, &unread) == 0, "the number of unread bytes");
+        is_done = unread == 0 && atomic_load(&is_idle);
+        if (!is_done) {
+            await(ready, 2);
+            (void)!read(idled, &times, sizeof times);
         }
-        await(ready, 2);
-        (void)!read(woken, &times, sizeof times);
         if (!client->is_closed)
             receive(client);
     }
 }
 
-/* A server that has ended the connection need not take it. */
+/* Sends bytes, up to the end of the connection. */
 static void send_part(struct client *client, const char *bytes, size_t length)
 {
     while (length > 0 && !client->is_closed) {
@@ -216,11 +216,12 @@ static void send_part(struct client *client, const char *bytes, size_t length)
     settle(client);
 }
 
-/* Ends the connection, on the client's side first unless it should have ended already. */
+/* Closes the client's side, which must make the server close its own, unless that is closed
+ * already. */
 static void close_client(struct client *client, bool should_be_closed)
 {
     if (should_be_closed)
-        expect(client->is_closed, "the connection ends after an answer that says so");
+        expect(client->is_closed, "a closed connection after \"Connection: close\"");
     (void)shutdown(client->socket, SHUT_WR);
     while (!client->is_closed) {
         struct pollfd ready = {.fd = client->socket, .events = POLLIN};
@@ -232,9 +233,9 @@ static void close_client(struct client *client, bool should_be_closed)
     (void)close(client->socket);
 }
 
-/* Sends the bytes in parts of the lengths that `cuts` has, and the rest. */
+/* Sends the bytes in parts of the lengths in `cuts`, then the rest, and reads the responses. */
 static void converse(struct client *client, const uint8_t *cuts, size_t count, const char *bytes,
-                     size_t length, struct answers *answers)
+                     size_t length, struct responses *responses)
 {
     open_client(client);
     for (size_t i = 0; i < count; i++) {
@@ -245,84 +246,75 @@ static void converse(struct client *client, const uint8_t *cuts, size_t count, c
         length -= part;
     }
     send_part(client, bytes, length);
-    answers_read(&client->got, answers);
-    close_client(client, answers->is_closing);
+    responses_read(&client->received, responses);
+    close_client(client, responses->is_closing);
 }
 
-/* What the library cannot parse it refuses with an answer, or without one when it hardly looks like
- * HTTP; which, and with which status, it decides by what has come so far. */
-static size_t count_parsed(const struct answers *answers)
+/* Counts the responses to requests that libmicrohttpd could parse. It rejects others with a
+ * response, or without one if they hardly look like HTTP; which of them, and with which status,
+ * depends on what it has received so far. */
+static size_t count_parsed(const struct responses *responses)
 {
-    const size_t count = answers->count;
+    const size_t count = responses->count;
 
-    return count > 0 && answers_is_refusal(&answers->items[count - 1]) ? count - 1 : count;
+    return count > 0 && responses->items[count - 1].is_from_libmicrohttpd ? count - 1 : count;
 }
 
-static void expect_same(const struct answers *a, const struct answers *b)
+static void expect_same(const struct responses *a, const struct responses *b)
 {
     const size_t count = count_parsed(a);
 
-    expect(count == count_parsed(b), "as many answers, however the bytes are cut");
+    expect(count == count_parsed(b), "the same number of responses, regardless of cuts");
     for (size_t i = 0; i < count; i++)
-        expect(a->items[i].document == b->items[i].document &&
+        expect(a->items[i].status == b->items[i].status &&
+                   a->items[i].length == b->items[i].length &&
                    a->items[i].is_head == b->items[i].is_head,
-               "the same answers, however the bytes are cut");
+               "the same responses, regardless of cuts");
 }
 
 static void judge_next_client(struct client *client)
 {
     static const char requests[] = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
                                    "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    static struct answers answers;
+    static struct responses responses;
 
-    converse(client, NULL, 0, requests, sizeof requests - 1, &answers);
-    expect(answers.count == 2 && answers.is_closing && answers_is_alive(&answers.items[0]) &&
-               answers_is_alive(&answers.items[1]),
-           "the next client is told twice that all is well");
+    converse(client, NULL, 0, requests, sizeof requests - 1, &responses);
+    expect(responses.count == 2 && responses.is_closing && responses.items[0].is_alive &&
+               responses.items[1].is_alive,
+           "two responses for the next client");
 }
 
-/* Moves `*i` behind the next answer that has the status of the line. Returns false when none has.
- */
-static bool find_logged(const char *line, const struct answers *answers, size_t *i)
-{
-    size_t length = 0;
-    const char *status = fuzz_find_member(line, "status", &length);
-
-    expect(status != NULL, "a status");
-    for (size_t at = *i; at < answers->count; at++) {
-        if (answers->items[at].status == strtoul(status, NULL, 10)) {
-            *i = at + 1;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Judges the lines that a connection has left: none is for an answer that was never sent. */
-static void judge_log(const struct answers *answers)
+/* Expects each line that a connection has left in the access log to belong to a response. */
+static void judge_log(const struct responses *responses)
 {
     static char lines[LOG_ROOM + 1];
     const ssize_t n = read(world.log_end, lines, sizeof lines - 1);
     size_t i = 0;
 
     lines[n > 0 ? n : 0] = '\0';
-    for (char *line = lines, *end = NULL; *line != '\0'; line = end) {
-        char *copy = NULL;
+    for (char *line = lines, *end = NULL; *line != '\0'; line = end + 1) {
+        cJSON *object = NULL;
+        const cJSON *status = NULL;
 
         end = strchr(line, '\n');
         expect(end != NULL, "whole lines");
-        copy = fuzz_text(line, (size_t)(++end - line));
-        expect(fuzz_read_object(copy, false) >= 9, "a line of the log");
-        expect(find_logged(copy, answers, &i), "a line for an answer");
-        free(copy);
+        *end = '\0';
+        object = cJSON_ParseWithOpts(line, NULL, true);
+        status = cJSON_GetObjectItem(object, "status");
+        expect(fuzz_is_printable(line) && cJSON_GetArraySize(object) >= 9 && status != NULL,
+               "a line of the access log");
+        while (i < responses->count && (int)responses->items[i].status != status->valueint)
+            i++;
+        expect(i++ < responses->count, "a response for each line");
+        cJSON_Delete(object);
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct client client;
-    static struct answers cut;
-    static struct answers uncut;
+    static struct responses cut;
+    static struct responses uncut;
     size_t count = size > 0 ? data[0] & 7U : 0;
     char *bytes = NULL;
 
@@ -334,7 +326,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     bytes = fuzz_bytes(data + 1 + count, size);
     converse(&client, data + 1, count, bytes, size, &cut);
     judge_log(&cut);
-    answers_compare_with_request(&cut, bytes, size);
+    responses_compare_with_requests(&cut, bytes, size);
     converse(&client, NULL, 0, bytes, size, &uncut);
     judge_log(&uncut);
     expect_same(&cut, &uncut);
