@@ -15,6 +15,7 @@
 
 #include "clock.h"
 #include "inspect.h"
+#include "text.h"
 
 enum { ANSWER_MAX = 64 * 1024 };
 
@@ -125,7 +126,7 @@ void client_expect(int socket, const char *request, const char *expected)
 
     client_send_text(socket, request);
     answer = client_receive(socket, strncmp(request, "HEAD ", 5) == 0);
-    assert_string_equal(answer, expected);
+    assert_text_equal(answer, expected);
     free(answer);
 }
 

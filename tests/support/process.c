@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "text.h"
 
 enum { WORDS_MAX = 64 };
 
@@ -230,8 +231,8 @@ void process_expect(const char *const *arguments, const char *const *environment
     struct process *process = process_start(arguments, environment);
     const int actual = process_wait(process);
 
-    assert_string_equal(process->stderr_text, stderr_text);
-    assert_string_equal(process->stdout_text, stdout_text);
+    assert_text_equal(process->stderr_text, stderr_text);
+    assert_text_equal(process->stdout_text, stdout_text);
     assert_int_equal(actual, code);
     process_end(process);
 }
