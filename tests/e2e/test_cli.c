@@ -1,14 +1,11 @@
-/* The program from outside: flags, environment, output, exit codes. */
+/* The command line: flags, environment, output, exit codes. */
 #include "test.h"
 
 #include <fcntl.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -21,7 +18,7 @@
 
 static const struct client_answer READY = {"200 OK", TYPE_JSON, NULL, DOCUMENT_READY, false, false};
 
-static void help_goes_to_stdout(void **state)
+static void help_is_printed_to_stdout(void **state)
 {
     static const char *const flags[] = {"--help", "-h"};
     char help[16 * 1024] = "";
@@ -33,12 +30,12 @@ static void help_goes_to_stdout(void **state)
     assert_int_equal(fclose(stream), 0);
     for (size_t i = 0; i < COUNT_OF(flags); i++)
         process_expect((const char *const[]){flags[i], NULL}, NULL, 0, help, "");
-    /* Help is what somebody needs whose environment is wrong. */
+    /* --help works even if the environment is invalid. */
     process_expect((const char *const[]){"--version", "--help", NULL},
                    (const char *const[]){"PORT=x", NULL}, 0, help, "");
 }
 
-static void version_goes_to_stdout(void **state)
+static void version_is_printed_to_stdout(void **state)
 {
     static const char expected[] = NAME " " VERSION "\ncommit " COMMIT ", " BUILD_DATE "\n";
 
@@ -53,7 +50,7 @@ static void fill_stdout(void)
         _exit(126);
 }
 
-static void output_that_cannot_be_written_fails(void **state)
+static void exits_1_if_stdout_cannot_be_written(void **state)
 {
     static const char *const flags[] = {"--help", "--version"};
 
@@ -68,7 +65,7 @@ static void output_that_cannot_be_written_fails(void **state)
     }
 }
 
-static void wrong_setting_exits_2_with_one_line(void **state)
+static void invalid_setting_exits_2_with_one_line(void **state)
 {
     static const struct {
         const char *argument;
@@ -105,14 +102,14 @@ static void wrong_setting_exits_2_with_one_line(void **state)
     }
 }
 
-static void duplicate_flag_exits_2(void **state)
+static void repeated_flag_exits_2(void **state)
 {
     (void)state;
     process_expect((const char *const[]){"-p1", "--port=1", NULL}, NULL, 2, "",
                    NAME ": --port: given twice\n");
 }
 
-static void environment_is_used_and_flag_beats_it(void **state)
+static void flag_overrides_environment(void **state)
 {
     static const char *const arguments[] = {"--base-path=/flag", NULL};
     static const char *const environment[] = {"PORT=0", "BASE_PATH=not a path", NULL};
@@ -126,21 +123,24 @@ static void environment_is_used_and_flag_beats_it(void **state)
     process_stop(process);
 }
 
-/* Checks that `line` is an entire line of the log but for its time, and that it comes. */
-static void wait_for_line(struct process *process, const char *line)
+/* Waits for the program to log `text` and to exit with status 1. Frees the process. */
+static void expect_failure(struct process *process, const char *text)
 {
-    char rest[512];
-
-    (void)snprintf(rest, sizeof rest, "Z\",%s\n", line);
-    (void)process_wait_for(process, rest);
+    (void)process_wait_for(process, text);
+    assert_int_equal(process_wait(process), 1);
+    process_end(process);
 }
 
-static bool ends_with(const char *text, const char *end)
+/* Writes the log line, but for its time, of a failure to listen on `port`. */
+static void print_cannot_listen(char line[256], unsigned port, const char *error)
 {
-    return strlen(text) >= strlen(end) && strcmp(text + strlen(text) - strlen(end), end) == 0;
+    (void)snprintf(line, 256,
+                   "Z\",\"level\":\"error\",\"msg\":\"cannot listen\",\"address\":\"::\","
+                   "\"port\":%u,\"error\":\"%s",
+                   port, error);
 }
 
-static void port_in_use_exits_1_and_says_so(void **state)
+static void port_in_use_exits_1(void **state)
 {
     static const char *const arguments[] = {"--port=0", NULL};
     uint16_t port = 0;
@@ -151,30 +151,22 @@ static void port_in_use_exits_1_and_says_so(void **state)
 
     (void)state;
     (void)snprintf(flag, sizeof flag, "--port=%u", (unsigned)port);
-    (void)snprintf(line, sizeof line,
-                   "\"level\":\"error\",\"msg\":\"cannot listen\",\"address\":\"::\",\"port\":%u,"
-                   "\"error\":\"Address ",
-                   (unsigned)port);
+    /* glibc continues with "already in use", musl with "in use". */
+    print_cannot_listen(line, port, "Address ");
     second = process_start((const char *const[]){flag, NULL}, NULL);
     (void)process_wait_for(second, line);
-    assert_int_equal(process_wait(second), 1);
-    /* The libc's words: glibc's and musl's. */
-    assert_true(ends_with(second->stderr_text, "\"Address already in use\"}\n") ||
-                ends_with(second->stderr_text, "\"Address in use\"}\n"));
-    process_end(second);
+    expect_failure(second, " in use\"}\n");
     process_stop(first);
 }
 
-static void address_of_another_host_exits_1_and_says_so(void **state)
+static void address_of_another_host_exits_1(void **state)
 {
     static const char *const arguments[] = {"--address=192.0.2.1", "--port=0", "--log-format=text",
                                             NULL};
-    struct process *process = process_start(arguments, NULL);
 
     (void)state;
-    (void)process_wait_for(process, "Z error cannot listen address='192.0.2.1' port=0 error='");
-    assert_int_equal(process_wait(process), 1);
-    process_end(process);
+    expect_failure(process_start(arguments, NULL),
+                   "Z error cannot listen address='192.0.2.1' port=0 error='");
 }
 
 static void become_nobody(void)
@@ -183,33 +175,19 @@ static void become_nobody(void)
         _exit(126);
 }
 
-/* Below the first port that needs no privilege; 0 when none needs one. */
-static unsigned privileged_port(void)
+static void privileged_port_exits_1(void **state)
 {
     const long first = file_read_number("/proc/sys/net/ipv4/ip_unprivileged_port_start", 1024);
-
-    return first > 1 ? (unsigned)first - 1 : 0;
-}
-
-static void privileged_port_exits_1_and_says_so(void **state)
-{
-    const unsigned port = privileged_port();
-    struct process *process = NULL;
     char flag[32];
     char line[256];
 
     (void)state;
-    if (port == 0)
-        skip(); /* here every port is for everybody */
-    (void)snprintf(flag, sizeof flag, "--port=%u", port);
-    (void)snprintf(line, sizeof line,
-                   "\"level\":\"error\",\"msg\":\"cannot listen\",\"address\":\"::\",\"port\":%u,"
-                   "\"error\":\"Permission denied\"}",
-                   port);
-    process = process_start_with((const char *const[]){flag, NULL}, NULL, become_nobody);
-    wait_for_line(process, line);
-    assert_int_equal(process_wait(process), 1);
-    process_end(process);
+    if (first <= 1)
+        skip(); /* no port is privileged here */
+    (void)snprintf(flag, sizeof flag, "--port=%ld", first - 1);
+    print_cannot_listen(line, (unsigned)first - 1, "Permission denied\"}\n");
+    expect_failure(process_start_with((const char *const[]){flag, NULL}, NULL, become_nobody),
+                   line);
 }
 
 static void lower_file_limit(void)
@@ -220,37 +198,34 @@ static void lower_file_limit(void)
         _exit(126);
 }
 
-static void low_file_limit_lowers_the_default_of_connections(void **state)
+static void low_file_limit_lowers_default_max_connections(void **state)
 {
     static const char *const arguments[] = {"--port=0", "--threads=2", NULL};
     struct process *process = NULL;
 
     (void)state;
     if (process_has_runner())
-        skip(); /* it takes from the limit */
+        skip(); /* the runner uses descriptors, too */
     process = process_start_with(arguments, NULL, lower_file_limit);
     (void)process_wait_for_port(process);
     (void)process_wait_for(process, "\"threads\":2,\"max_connections\":12,\"version\"");
     process_stop(process);
 }
 
-static void more_connections_than_files_exits_1_and_says_so(void **state)
+static void max_connections_above_file_limit_exits_1(void **state)
 {
     static const char *const arguments[] = {"--port=0", "--threads=2", "--max-connections=13",
                                             NULL};
-    struct process *process = NULL;
 
     (void)state;
     if (process_has_runner())
-        skip(); /* it takes from the limit */
-    process = process_start_with(arguments, NULL, lower_file_limit);
-    wait_for_line(process, "\"level\":\"error\",\"msg\":\"the limit of open files is too low\","
-                           "\"limit\":40,\"threads\":2,\"max_connections\":13}");
-    assert_int_equal(process_wait(process), 1);
-    process_end(process);
+        skip(); /* the runner uses descriptors, too */
+    expect_failure(process_start_with(arguments, NULL, lower_file_limit),
+                   "Z\",\"level\":\"error\",\"msg\":\"the limit of open files is too low\","
+                   "\"limit\":40,\"threads\":2,\"max_connections\":13}\n");
 }
 
-static void check_health(uint16_t port, int code, const char *error)
+static void expect_health(uint16_t port, int code, const char *error)
 {
     char flag[32];
 
@@ -258,7 +233,7 @@ static void check_health(uint16_t port, int code, const char *error)
     process_expect((const char *const[]){"--healthcheck", flag, NULL}, NULL, code, "", error);
 }
 
-static void healthcheck_follows_the_server(void **state)
+static void healthcheck_reports_readiness(void **state)
 {
     static const char *const arguments[] = {"--port=0", "--drain-delay=10m", NULL};
     uint16_t port = 0;
@@ -271,18 +246,18 @@ static void healthcheck_follows_the_server(void **state)
                    (unsigned)port);
     (void)snprintf(gone, sizeof gone, NAME ": 127.0.0.1, port %u: Connection refused\n",
                    (unsigned)port);
-    check_health(port, 0, "");
+    expect_health(port, 0, "");
     process_signal(process, SIGTERM);
     (void)process_wait_for(process, "\"msg\":\"draining\"");
-    check_health(port, 1, draining);
+    expect_health(port, 1, draining);
     process_signal(process, SIGTERM);
     assert_int_equal(process_wait(process), 1);
     process_end(process);
-    check_health(port, 1, gone);
-    check_health(0, 1, NAME ": port 0 names no server: give the port that it listens on\n");
+    expect_health(port, 1, gone);
+    expect_health(0, 1, NAME ": port 0 names no server: give the port that it listens on\n");
 }
 
-static void server_writes_nothing_to_stdout_and_two_events_at_least(void **state)
+static void server_logs_lifecycle_to_stderr_only(void **state)
 {
     static const char *const arguments[] = {"--port=0", "--log-format=text", NULL};
     struct process *process = process_start(arguments, NULL);
@@ -301,19 +276,19 @@ static void server_writes_nothing_to_stdout_and_two_events_at_least(void **state
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(help_goes_to_stdout),
-        cmocka_unit_test(version_goes_to_stdout),
-        cmocka_unit_test(output_that_cannot_be_written_fails),
-        cmocka_unit_test(wrong_setting_exits_2_with_one_line),
-        cmocka_unit_test(duplicate_flag_exits_2),
-        cmocka_unit_test(environment_is_used_and_flag_beats_it),
-        cmocka_unit_test(port_in_use_exits_1_and_says_so),
-        cmocka_unit_test(address_of_another_host_exits_1_and_says_so),
-        cmocka_unit_test(privileged_port_exits_1_and_says_so),
-        cmocka_unit_test(low_file_limit_lowers_the_default_of_connections),
-        cmocka_unit_test(more_connections_than_files_exits_1_and_says_so),
-        cmocka_unit_test(healthcheck_follows_the_server),
-        cmocka_unit_test(server_writes_nothing_to_stdout_and_two_events_at_least),
+        cmocka_unit_test(help_is_printed_to_stdout),
+        cmocka_unit_test(version_is_printed_to_stdout),
+        cmocka_unit_test(exits_1_if_stdout_cannot_be_written),
+        cmocka_unit_test(invalid_setting_exits_2_with_one_line),
+        cmocka_unit_test(repeated_flag_exits_2),
+        cmocka_unit_test(flag_overrides_environment),
+        cmocka_unit_test(port_in_use_exits_1),
+        cmocka_unit_test(address_of_another_host_exits_1),
+        cmocka_unit_test(privileged_port_exits_1),
+        cmocka_unit_test(low_file_limit_lowers_default_max_connections),
+        cmocka_unit_test(max_connections_above_file_limit_exits_1),
+        cmocka_unit_test(healthcheck_reports_readiness),
+        cmocka_unit_test(server_logs_lifecycle_to_stderr_only),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* --sandbox: what the program makes of it on this kernel, and on kernels that lack a part. */
+/* --sandbox on this kernel, and on kernels that lack a part of the sandbox. */
 #include "test.h"
 
 #include <dirent.h>
@@ -27,13 +27,13 @@ enum { TEXT_MAX = 256 };
 
 static const struct client_answer READY = {"200 OK", TYPE_JSON, NULL, DOCUMENT_READY, false, false};
 
-/* What the program is expected to say: what a process of ours finds out on this kernel. */
-static char holds[TEXT_MAX];
-static bool holds_all;
-static bool is_instrumented; /* the program, as this test */
+/* What the program is expected to log: what a child of this test gets on this kernel. */
+static char available[TEXT_MAX];
+static bool is_complete;
+static bool is_instrumented; /* the program and this test */
 
-/* Lets a child enter the sandbox and tell of it. */
-static int find_out(void **state)
+/* Lets a child enter the sandbox and report the result. */
+static int set_up(void **state)
 {
     int ends[2];
     pid_t child = -1;
@@ -51,32 +51,32 @@ static int find_out(void **state)
         _exit(write(ends[1], text, strlen(text)) > 0 && all ? 0 : 1);
     }
     (void)close(ends[1]);
-    length = read(ends[0], holds, sizeof holds - 1);
+    length = read(ends[0], available, sizeof available - 1);
     assert_true(length > 0);
-    holds[length] = '\0';
+    available[length] = '\0';
     (void)close(ends[0]);
     assert_int_equal(waitpid(child, &status, 0), child);
-    holds_all = status == 0;
+    is_complete = status == 0;
 #ifdef INSTRUMENTED
-    (void)strcpy(holds, "none in an instrumented build");
-    holds_all = false;
+    (void)strcpy(available, "none in an instrumented build");
+    is_complete = false;
     is_instrumented = true;
 #endif
-    print_message("this kernel: %s\n", holds);
+    print_message("this kernel: %s\n", available);
     return 0;
 }
 
-/* A runner's calls would be judged, too: the harness gives it no sandbox. */
-static void need_no_runner(void)
+/* The sandbox would restrict a runner, too, so process_start() turns it off. */
+static void skip_with_runner(void)
 {
     if (!process_has_runner())
         return;
-    print_message("skipped: not below another program\n");
+    print_message("skipped: the program runs under another one\n");
     skip();
 }
 
-/* Makes calls of `number` fail with `error`; only those with the first argument `argument`, unless
- * it is negative. For a child that becomes the program. */
+/* Makes the system call `number` fail with `error`: always if `argument` is negative, otherwise
+ * only if that is its first argument. Call this in the child that becomes the program. */
 static void refuse(uint32_t number, int argument, uint32_t error)
 {
     struct sock_filter filter[] = {
@@ -95,63 +95,61 @@ static void refuse(uint32_t number, int argument, uint32_t error)
         _exit(126);
 }
 
-/* Linux before 5.13. */
-static void have_no_landlock(void)
+static void remove_landlock(void)
 {
-    refuse(444, -1, ENOSYS);
+    refuse(SYS_landlock_create_ruleset, -1, ENOSYS);
 }
 
-/* Switched off by the boot parameter lsm=. */
-static void have_landlock_switched_off(void)
+static void disable_landlock(void)
 {
-    refuse(444, -1, EOPNOTSUPP);
+    refuse(SYS_landlock_create_ruleset, -1, EOPNOTSUPP);
 }
 
-/* A container's profile that is older than the call. */
-static void may_not_use_landlock(void)
+static void forbid_landlock(void)
 {
-    refuse(446, -1, EPERM);
+    refuse(SYS_landlock_restrict_self, -1, EPERM);
 }
 
-static void have_no_seccomp(void)
+static void remove_seccomp(void)
 {
     refuse(SYS_seccomp, -1, EINVAL);
 }
 
-/* Linux before 4.14, which would take "kill the process" for "kill the thread". */
-static void cannot_kill_processes(void)
+static void remove_kill_process(void)
 {
     refuse(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, EINVAL);
 }
 
-static void may_not_use_seccomp(void)
+static void forbid_seccomp(void)
 {
     refuse(SYS_seccomp, SECCOMP_SET_MODE_FILTER, EPERM);
 }
 
-static void cannot_give_up_privileges(void)
+static void remove_no_new_privileges(void)
 {
     refuse(SYS_prctl, PR_SET_NO_NEW_PRIVS, EINVAL);
 }
 
-/* Kernels that lack a part, and what then holds; parts that this one lacks are as they are. */
+/* Kernels that lack a part, and the sandbox that is left. */
 static const struct {
     const char *name;
     void (*prepare)(void);
     const char *text;
 } LACKING[] = {
-    {"no Landlock", have_no_landlock, "no landlock (Function not implemented), seccomp"},
-    {"Landlock switched off", have_landlock_switched_off, "no landlock (*), seccomp"},
-    {"Landlock forbidden", may_not_use_landlock, "no landlock (Operation not permitted), seccomp"},
-    {"no seccomp", have_no_seccomp, "landlock *, no seccomp (Invalid argument)"},
-    {"no end for a process", cannot_kill_processes, "landlock *, no seccomp (Invalid argument)"},
-    {"seccomp forbidden", may_not_use_seccomp, "landlock *, no seccomp (Operation not permitted)"},
-    {"no giving up of privileges", cannot_give_up_privileges,
+    {"before Linux 5.13", remove_landlock, "no landlock (Function not implemented), seccomp"},
+    {"boot parameter lsm= without Landlock", disable_landlock, "no landlock (*), seccomp"},
+    {"container profile older than Landlock", forbid_landlock,
+     "no landlock (Operation not permitted), seccomp"},
+    {"no seccomp", remove_seccomp, "landlock *, no seccomp (Invalid argument)"},
+    {"before Linux 4.14: kills threads only", remove_kill_process,
+     "landlock *, no seccomp (Invalid argument)"},
+    {"seccomp forbidden", forbid_seccomp, "landlock *, no seccomp (Operation not permitted)"},
+    {"no PR_SET_NO_NEW_PRIVS", remove_no_new_privileges,
      "no landlock (Invalid argument), no seccomp (Invalid argument)"},
 };
 
-/* True when a text is like the pattern, in which '*' stands for anything without a comma. */
-static bool is_like(const char *text, const char *pattern)
+/* Returns true if a text matches the pattern, in which '*' matches anything without a comma. */
+static bool matches(const char *text, const char *pattern)
 {
     const char *star = strchr(pattern, '*');
     const size_t before = star == NULL ? strlen(pattern) : (size_t)(star - pattern);
@@ -164,7 +162,7 @@ static bool is_like(const char *text, const char *pattern)
     return strcmp(text + strcspn(text, ",)"), star + 1) == 0;
 }
 
-/* Copies the text of a field from a line of the log; fails the test when there is none. */
+/* Waits for a log message and copies the text of one of its fields. */
 static void read_field(struct process *process, const char *message, const char *name,
                        char text[TEXT_MAX])
 {
@@ -187,7 +185,7 @@ static void expect_service(struct process *process)
     (void)close(client);
 }
 
-/* The number behind `name` in a file of /proc; -1 when it is not there. */
+/* Returns the number after `name` in a status file of /proc, or -1 if there is none. */
 static long read_status(const char *path, const char *name)
 {
     FILE *file = fopen(path, "re");
@@ -203,11 +201,11 @@ static long read_status(const char *path, const char *name)
     return number;
 }
 
-/* Checks that each thread of a process has as many filters more than this one, which may run in a
- * container's own. */
+/* Checks that each thread of a process has `more` filters than this process, which may itself run
+ * under a container's filter. */
 static void expect_filters(const struct process *process, long more)
 {
-    const long ours = read_status("/proc/self/status", "Seccomp_filters");
+    const long own = read_status("/proc/self/status", "Seccomp_filters");
     char path[TEXT_MAX];
     size_t threads = 0;
     DIR *folder = NULL;
@@ -224,54 +222,44 @@ static void expect_filters(const struct process *process, long more)
                          more > 0 ? 1 : read_status("/proc/self/status", "NoNewPrivs"));
         if (more > 0)
             assert_int_equal(read_status(path, "Seccomp"), 2);
-        if (ours >= 0) /* since Linux 5.9 */
-            assert_int_equal(read_status(path, "Seccomp_filters"), ours + more);
+        if (own >= 0) /* since Linux 5.9 */
+            assert_int_equal(read_status(path, "Seccomp_filters"), own + more);
         threads++;
     }
     (void)closedir(folder);
     assert_true(threads >= 3); /* ThreadSanitizer has one more */
 }
 
-static void sandbox_is_what_the_kernel_has(void **state)
+/* Checks that a server logs the sandbox `expected` and every thread has `filters` more filters. */
+static void expect_sandbox(const char *flag, const char *expected, long filters)
 {
-    static const char *const arguments[] = {"--port=0", "--threads=2", NULL};
-    struct process *process = NULL;
+    const char *const arguments[] = {"--port=0", "--threads=2", flag, NULL};
+    struct process *process = process_start(arguments, NULL);
     char text[TEXT_MAX];
 
-    (void)state;
-    need_no_runner();
-    process = process_start(arguments, NULL);
     expect_service(process);
     read_field(process, "listening", "sandbox", text);
-    assert_string_equal(text, holds);
-    expect_filters(process, strstr(holds, ", seccomp") != NULL ? 1 : 0);
+    assert_string_equal(text, expected);
+    expect_filters(process, filters);
     process_stop(process);
 }
 
-static void sandbox_can_be_off(void **state)
+static void every_thread_is_sandboxed_unless_off(void **state)
 {
-    static const char *const arguments[] = {"--port=0", "--threads=2", "--sandbox=off", NULL};
-    struct process *process = NULL;
-    char text[TEXT_MAX];
-
     (void)state;
-    need_no_runner();
-    process = process_start(arguments, NULL);
-    expect_service(process);
-    read_field(process, "listening", "sandbox", text);
-    assert_string_equal(text, "off");
-    expect_filters(process, 0);
-    process_stop(process);
+    skip_with_runner();
+    expect_sandbox(NULL, available, strstr(available, ", seccomp") != NULL ? 1 : 0);
+    expect_sandbox("--sandbox=off", "off", 0);
 }
 
-/* NULL: whatever the error is. */
+/* Checks that the program exits with one line. NULL matches any error. */
 static void expect_no_start(struct process *process, const char *pattern)
 {
     char text[TEXT_MAX];
 
     read_field(process, "cannot enter the sandbox", "error", text);
-    if (pattern != NULL && !is_like(text, pattern))
-        fail_msg("'%s' is not like '%s'", text, pattern);
+    if (pattern != NULL && !matches(text, pattern))
+        fail_msg("'%s' does not match '%s'", text, pattern);
     assert_non_null(strstr(process->stderr_text,
                            "\",\"allowed\":\"--sandbox auto takes what there is, --sandbox off "
                            "does without\"}\n"));
@@ -280,29 +268,29 @@ static void expect_no_start(struct process *process, const char *pattern)
     process_end(process);
 }
 
-static void required_sandbox_is_there_or_nothing_starts(void **state)
+static void require_starts_only_with_a_complete_sandbox(void **state)
 {
     static const char *const arguments[] = {"--port=0", NULL};
     static const char *const environment[] = {"SANDBOX=require", NULL};
     struct process *process = NULL;
 
     (void)state;
-    need_no_runner();
+    skip_with_runner();
     process = process_start(arguments, environment);
-    if (!holds_all) {
-        expect_no_start(process, holds);
+    if (!is_complete) {
+        expect_no_start(process, available);
         return;
     }
     expect_service(process);
     process_stop(process);
 }
 
-static void kernel_that_lacks_a_part_is_taken_as_it_is(void **state)
+static void auto_uses_what_the_kernel_supports(void **state)
 {
     static const char *const arguments[] = {"--port=0", NULL};
 
     (void)state;
-    need_no_runner();
+    skip_with_runner();
     for (size_t i = 0; i < COUNT_OF(LACKING); i++) {
         struct process *process = process_start_with(arguments, NULL, LACKING[i].prepare);
         char text[TEXT_MAX];
@@ -310,36 +298,35 @@ static void kernel_that_lacks_a_part_is_taken_as_it_is(void **state)
         print_message("%s\n", LACKING[i].name);
         expect_service(process);
         read_field(process, "listening", "sandbox", text);
-        if (holds_all && !is_like(text, LACKING[i].text))
-            fail_msg("'%s' is not like '%s'", text, LACKING[i].text);
+        if (is_complete && !matches(text, LACKING[i].text))
+            fail_msg("'%s' does not match '%s'", text, LACKING[i].text);
         process_stop(process);
     }
 }
 
-static void kernel_that_lacks_a_part_cannot_have_what_is_required(void **state)
+static void require_fails_if_the_kernel_lacks_a_part(void **state)
 {
     static const char *const arguments[] = {"--port=0", "--sandbox=require", NULL};
 
     (void)state;
-    need_no_runner();
+    skip_with_runner();
     for (size_t i = 0; i < COUNT_OF(LACKING); i++) {
-        const char *other = is_instrumented ? holds : NULL;
+        const char *other = is_instrumented ? available : NULL;
 
         print_message("%s\n", LACKING[i].name);
         expect_no_start(process_start_with(arguments, NULL, LACKING[i].prepare),
-                        holds_all ? LACKING[i].text : other);
+                        is_complete ? LACKING[i].text : other);
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sandbox_is_what_the_kernel_has),
-        cmocka_unit_test(sandbox_can_be_off),
-        cmocka_unit_test(required_sandbox_is_there_or_nothing_starts),
-        cmocka_unit_test(kernel_that_lacks_a_part_is_taken_as_it_is),
-        cmocka_unit_test(kernel_that_lacks_a_part_cannot_have_what_is_required),
+        cmocka_unit_test(every_thread_is_sandboxed_unless_off),
+        cmocka_unit_test(require_starts_only_with_a_complete_sandbox),
+        cmocka_unit_test(auto_uses_what_the_kernel_supports),
+        cmocka_unit_test(require_fails_if_the_kernel_lacks_a_part),
     };
 
-    return cmocka_run_group_tests(tests, find_out, NULL);
+    return cmocka_run_group_tests(tests, set_up, NULL);
 }

@@ -1,10 +1,10 @@
-/* Which signals stop the program, also as process 1. */
+/* Which signals stop the program, including when it is process 1. */
 #include "test.h"
 
 #include <sched.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -16,27 +16,27 @@
 
 static const char *const ARGUMENTS[] = {"--port=0", NULL};
 
-static void stop_signals_stop_cleanly_and_are_named(void **state)
+/* Sends a signal, checks that the log names it and the process exits with 0, and frees the process.
+ */
+static void expect_clean_stop(struct process *process, int number, const char *name)
 {
-    static const struct {
-        int number;
-        const char *line;
-    } rows[] = {
-        {SIGTERM, "\"msg\":\"draining\",\"signal\":\"SIGTERM\""},
-        {SIGINT, "\"msg\":\"draining\",\"signal\":\"SIGINT\""},
-        {SIGHUP, "\"msg\":\"draining\",\"signal\":\"SIGHUP\""},
-    };
+    char line[64];
+
+    (void)snprintf(line, sizeof line, "\"msg\":\"draining\",\"signal\":\"%s\"", name);
+    process_signal(process, number);
+    (void)process_wait_for(process, line);
+    assert_int_equal(process_wait(process), 0);
+    process_end(process);
+}
+
+static void stop_signals_shut_down_cleanly(void **state)
+{
+    uint16_t port = 0;
 
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        uint16_t port = 0;
-        struct process *process = process_serve(ARGUMENTS, &port);
-
-        process_signal(process, rows[i].number);
-        (void)process_wait_for(process, rows[i].line);
-        assert_int_equal(process_wait(process), 0);
-        process_end(process);
-    }
+    expect_clean_stop(process_serve(ARGUMENTS, &port), SIGTERM, "SIGTERM");
+    expect_clean_stop(process_serve(ARGUMENTS, &port), SIGINT, "SIGINT");
+    expect_clean_stop(process_serve(ARGUMENTS, &port), SIGHUP, "SIGHUP");
 }
 
 static void ignore_hangup(void)
@@ -53,8 +53,8 @@ static void expect_service(uint16_t port)
     (void)close(client);
 }
 
-/* As nohup(1) starts programs. */
-static void hangup_that_was_ignored_at_start_stays_ignored(void **state)
+/* nohup(1) starts programs with SIGHUP ignored. */
+static void hangup_ignored_at_start_stays_ignored(void **state)
 {
     struct process *process = process_start_with(ARGUMENTS, NULL, ignore_hangup);
     const uint16_t port = process_wait_for_port(process);
@@ -64,13 +64,10 @@ static void hangup_that_was_ignored_at_start_stays_ignored(void **state)
     process_signal(process, SIGPIPE);
     process_signal(process, SIGCHLD);
     expect_service(port);
-    process_signal(process, SIGTERM);
-    (void)process_wait_for(process, "\"msg\":\"draining\",\"signal\":\"SIGTERM\"");
-    assert_int_equal(process_wait(process), 0);
-    process_end(process);
+    expect_clean_stop(process, SIGTERM, "SIGTERM");
 }
 
-static void stop_and_continue_changes_nothing(void **state)
+static void keeps_serving_after_stop_and_continue(void **state)
 {
     uint16_t port = 0;
     struct process *process = process_serve(ARGUMENTS, &port);
@@ -84,7 +81,7 @@ static void stop_and_continue_changes_nothing(void **state)
 
 enum { NO_NAMESPACE = 125 };
 
-/* Goes on as process 1 of a new namespace; the parent stays, and ends as that process does. */
+/* Continues as process 1 of a new namespace. The parent waits and exits with its exit code. */
 static void become_process_1(void)
 {
     pid_t child = 0;
@@ -94,7 +91,7 @@ static void become_process_1(void)
         _exit(NO_NAMESPACE);
     child = fork();
     if (child == 0) {
-        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* is not inherited */
+        (void)prctl(PR_SET_PDEATHSIG, SIGKILL); /* fork() clears it */
         return;
     }
     if (child < 0 || waitpid(child, &status, 0) != child)
@@ -110,8 +107,8 @@ static pid_t only_child_of(pid_t parent)
     return (pid_t)file_read_number(path, 0);
 }
 
-/* True when this machine lets us make a process 1. */
-static int can_make_process_1(void)
+/* Returns true if this user may create a PID namespace. */
+static bool can_make_process_1(void)
 {
     const pid_t child = fork();
     int status = 0;
@@ -122,7 +119,7 @@ static int can_make_process_1(void)
     return status == 0;
 }
 
-/* The kernel drops signals to process 1 that it has no handler for. */
+/* The kernel discards signals that process 1 has no handler for. */
 static void process_1_stops_on_sigterm(void **state)
 {
     struct process *process = NULL;
@@ -130,7 +127,7 @@ static void process_1_stops_on_sigterm(void **state)
 
     (void)state;
     if (!can_make_process_1())
-        skip(); /* no namespaces for this user here */
+        skip();
     process = process_start_with(ARGUMENTS, NULL, become_process_1);
     port = process_wait_for_port(process);
     expect_service(port);
@@ -143,9 +140,9 @@ static void process_1_stops_on_sigterm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(stop_signals_stop_cleanly_and_are_named),
-        cmocka_unit_test(hangup_that_was_ignored_at_start_stays_ignored),
-        cmocka_unit_test(stop_and_continue_changes_nothing),
+        cmocka_unit_test(stop_signals_shut_down_cleanly),
+        cmocka_unit_test(hangup_ignored_at_start_stays_ignored),
+        cmocka_unit_test(keeps_serving_after_stop_and_continue),
         cmocka_unit_test(process_1_stops_on_sigterm),
     };
 

@@ -1,4 +1,4 @@
-/* Each request of strict_http.h has its one outcome, however its bytes are cut into packets, and
+/* Each request of strict_http.h has its outcome however its bytes are split into packets, and
  * nothing that follows a refused request is ever answered. */
 #include "test.h"
 
@@ -15,20 +15,19 @@
 
 enum { REQUEST_MAX = 16 * 1024, OUTCOME_MAX = 128 };
 
-/* How often a request is sent whose answers are lost. Who refuses one closes at once, and the
- * kernel resets what still comes. When it has dropped or delayed the packet of an answer, which a
- * loaded one may, the reset is there first, and the answer never. */
+/* Attempts per request. A server that refuses a request closes at once, and the kernel resets the
+ * connection if more bytes arrive. On a busy machine the reset may overtake the response. */
 enum { TRIES = 5 };
 
-/* Follows each request. When that is refused, whoever answers this can be made to answer what is
- * hidden in a request. No row asks for this path. */
+/* Sent after each request. A server that answers this after a refusal could be made to answer
+ * requests hidden in a body. No row requests this path. */
 static const char LAST[] = "GET /readyz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
 struct server {
     struct process *process;
     uint16_t port;
-    unsigned failed; /* rows */
-    char last[256];  /* of those, what was wrong */
+    unsigned failed; /* number of failed rows */
+    char last[256];  /* describes the last failure */
 };
 
 static int start_server(void **state)
@@ -51,15 +50,15 @@ static int stop_server(void **state)
     return 0;
 }
 
-/* What has been read of the answers on a connection. */
+/* The parsed part of the responses on a connection. */
 struct answers {
-    const char *at; /* the rest */
-    bool has_last;  /* the answer to what follows the request was there */
-    bool is_closed; /* the last answer says that the connection ends */
+    const char *at; /* the unparsed rest */
+    bool has_last;  /* the response to LAST was found */
+    bool is_closed; /* the last response has Connection: close */
     char outcome[OUTCOME_MAX];
 };
 
-/* Finds a field in the head of an answer. */
+/* Returns the value of a header, or NULL. */
 static const char *find_field(const char *head, const char *end, const char *field)
 {
     const char *found = strstr(head, field);
@@ -67,7 +66,7 @@ static const char *find_field(const char *head, const char *end, const char *fie
     return found != NULL && found < end ? found + strlen(field) : NULL;
 }
 
-/* Takes one answer off, and appends its status to the outcome. Returns false when that is none, or
+/* Parses one response and appends its status to the outcome. Returns false if it is malformed or
  * lacks its date or its length. */
 static bool take_answer(struct answers *answers, bool is_head)
 {
@@ -96,7 +95,7 @@ static bool take_answer(struct answers *answers, bool is_head)
     return true;
 }
 
-/* Says in the words of the table what came on a connection up to its end. */
+/* Writes the outcome of a connection in the words of the table. */
 static void judge(struct answers *answers, size_t length, bool is_head)
 {
     bool is_sound = strlen(answers->at) == length;
@@ -116,8 +115,8 @@ static void judge(struct answers *answers, size_t length, bool is_head)
                    sizeof answers->outcome - strlen(answers->outcome), "%s", end);
 }
 
-/* Sends a request and what follows it on a connection of its own. Returns all that comes on it, or
- * NULL when that may be lost; the caller frees it. */
+/* Sends a request and LAST on a new connection. Returns all that is received, which the caller
+ * frees, or NULL if some of it may be lost. */
 static char *exchange(struct server *server, const struct row *row, size_t first, size_t piece,
                       size_t *length)
 {
@@ -136,7 +135,7 @@ static char *exchange(struct server *server, const struct row *row, size_t first
     return received;
 }
 
-/* Sends a request and what follows it, the first `first` bytes in packets of `piece`, the rest in
+/* Sends a request and LAST, the first `first` bytes in packets of `piece` bytes and the rest in
  * one, and compares the outcome. */
 static void check(struct server *server, const struct row *row, size_t first, size_t piece)
 {
@@ -160,77 +159,43 @@ static void check(struct server *server, const struct row *row, size_t first, si
     free(received);
 }
 
-/* Names the last one, as of a long log often only what is near the failure is kept. */
+/* Fails the test if a row failed. */
 static void expect_none_failed(const struct server *server)
 {
     if (server->failed > 0)
-        fail_msg("%u failed, at last %s", server->failed, server->last);
+        fail_msg("%u failed, the last one: %s", server->failed, server->last);
 }
 
-/* All rows are tried, and those that fail are told, before the test fails. */
 static void check_rows(struct server *server, const struct row *rows, size_t count)
 {
-    server->failed = 0;
     for (size_t i = 0; i < count; i++) {
         print_message("%s, %s: %s\n", rows[i].paragraph, rows[i].name, rows[i].outcome);
         check(server, &rows[i], 0, 1);
         check(server, &rows[i], rows[i].length, 1);
     }
+}
+
+#define ROWS(rows) (rows), COUNT_OF(rows)
+
+static void requests_have_their_outcomes(void **state)
+{
+    struct server *server = *state;
+
+    server->failed = 0;
+    check_rows(server, ROWS(REQUEST_LINES));
+    check_rows(server, ROWS(METHODS));
+    check_rows(server, ROWS(TARGETS));
+    check_rows(server, ROWS(HOSTS));
+    check_rows(server, ROWS(FIELDS));
+    check_rows(server, ROWS(BODIES));
+    check_rows(server, ROWS(CHUNKS));
+    check_rows(server, ROWS(PIPELINES));
+    check_rows(server, ROWS(CONNECTIONS));
+    check_rows(server, ROWS(OTHER_PROTOCOLS));
     expect_none_failed(server);
 }
 
-static void request_lines(void **state)
-{
-    check_rows(*state, REQUEST_LINES, COUNT_OF(REQUEST_LINES));
-}
-
-static void methods(void **state)
-{
-    check_rows(*state, METHODS, COUNT_OF(METHODS));
-}
-
-static void targets(void **state)
-{
-    check_rows(*state, TARGETS, COUNT_OF(TARGETS));
-}
-
-static void hosts(void **state)
-{
-    check_rows(*state, HOSTS, COUNT_OF(HOSTS));
-}
-
-static void fields(void **state)
-{
-    check_rows(*state, FIELDS, COUNT_OF(FIELDS));
-}
-
-static void bodies(void **state)
-{
-    check_rows(*state, BODIES, COUNT_OF(BODIES));
-}
-
-static void chunks(void **state)
-{
-    check_rows(*state, CHUNKS, COUNT_OF(CHUNKS));
-}
-
-static void pipelines(void **state)
-{
-    check_rows(*state, PIPELINES, COUNT_OF(PIPELINES));
-}
-
-static void connections(void **state)
-{
-    check_rows(*state, CONNECTIONS, COUNT_OF(CONNECTIONS));
-}
-
-static void other_protocols(void **state)
-{
-    check_rows(*state, OTHER_PROTOCOLS, COUNT_OF(OTHER_PROTOCOLS));
-}
-
-/* Two packets, cut at each place in turn. */
-static void pipelines_cut_in_two_anywhere(void **state)
+static void pipelines_can_be_split_anywhere(void **state)
 {
     struct server *server = *state;
 
@@ -242,7 +207,7 @@ static void pipelines_cut_in_two_anywhere(void **state)
     expect_none_failed(server);
 }
 
-/* A head of at most `size` bytes: `before`, as many of `repeated` as fit, `after`. */
+/* A request of at most `size` bytes: `before`, as many `repeated` as fit, `after`. */
 struct size_row {
     const char *paragraph;
     const char *before;
@@ -262,7 +227,7 @@ struct size_row {
 #define IN_OPTIONS "OPTIONS /", "a", " HTTP/1.1\r\nHost: a\r\n\r\n"
 #define IN_LINE "", "A", ""
 
-/* What docs/http.md says is taken, and what is not. */
+/* The limits documented in docs/http.md. */
 static const struct size_row SIZES[] = {
     {"9110 4.1", IN_TARGET, 7500, "200 keep"},
     {"9110 15.5.15", IN_TARGET, 9000, "414 close"},
@@ -285,7 +250,7 @@ static const struct size_row SIZES[] = {
     {"9112 3", IN_LINE, 9000, "end"},
 };
 
-/* Makes a head; the caller frees it. */
+/* Makes a request, which the caller frees. */
 static char *print_head(const struct size_row *row, size_t size)
 {
     char *head = calloc(1, size + 1);
@@ -314,7 +279,7 @@ static void check_size(struct server *server, const struct size_row *size_row, s
     free(head);
 }
 
-static void sizes(void **state)
+static void sizes_have_their_outcomes(void **state)
 {
     struct server *server = *state;
 
@@ -362,8 +327,8 @@ static void every_size_gets_a_response(void **state)
     }
 }
 
-/* The answer that libmicrohttpd has no room for is the same as those that it has room for. */
-static void refusal_without_room_is_a_whole_answer(void **state)
+/* A refusal is complete even if libmicrohttpd lacks memory for its headers. */
+static void refusal_close_to_the_limit_is_complete(void **state)
 {
     static const struct size_row value = {"", IN_VALUE, 0, NULL};
     static const struct size_row target = {"", IN_TARGET, 0, NULL};
@@ -387,20 +352,11 @@ static void refusal_without_room_is_a_whole_answer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(request_lines),
-        cmocka_unit_test(methods),
-        cmocka_unit_test(targets),
-        cmocka_unit_test(hosts),
-        cmocka_unit_test(fields),
-        cmocka_unit_test(bodies),
-        cmocka_unit_test(chunks),
-        cmocka_unit_test(pipelines),
-        cmocka_unit_test(connections),
-        cmocka_unit_test(other_protocols),
-        cmocka_unit_test(pipelines_cut_in_two_anywhere),
-        cmocka_unit_test(sizes),
+        cmocka_unit_test(requests_have_their_outcomes),
+        cmocka_unit_test(pipelines_can_be_split_anywhere),
+        cmocka_unit_test(sizes_have_their_outcomes),
         cmocka_unit_test(every_size_gets_a_response),
-        cmocka_unit_test(refusal_without_room_is_a_whole_answer),
+        cmocka_unit_test(refusal_close_to_the_limit_is_complete),
     };
 
     return cmocka_run_group_tests(tests, start_server, stop_server);

@@ -49,20 +49,20 @@ void client_send_text(int socket, const char *text)
     client_send(socket, text, strlen(text));
 }
 
-/* Reads at most `size` bytes, when there are some. Returns 0 at the end of the connection, however
- * it ended. */
+/* Waits for bytes and reads at most `size`. Returns 0 at the end of the connection or on an error.
+ */
 static size_t receive_some(int socket, char *bytes, size_t size)
 {
     struct pollfd ready = {.fd = socket, .events = POLLIN};
     ssize_t n = 0;
 
     if (poll(&ready, 1, PATIENCE) != 1)
-        fail_msg("no answer comes");
+        fail_msg("no byte arrives before the timeout");
     n = recv(socket, bytes, size, 0);
     return n > 0 ? (size_t)n : 0;
 }
 
-/* Replaces the value of Date, after a look at its form (RFC 9110, section 5.6.7). */
+/* Checks the form of the Date header (RFC 9110, section 5.6.7) and replaces its value. */
 static void replace_date(char *answer)
 {
     static const char form[] = "Aaa, 00 Aaa 0000 00:00:00 GMT\r\n";
@@ -81,7 +81,7 @@ static void replace_date(char *answer)
     memmove(date + 4, date + strlen(form) - 2, strlen(date + strlen(form) - 2) + 1);
 }
 
-/* How many bytes the answer has when it is complete; 0 while that is not known. */
+/* Returns the length of the complete response, or 0 while it is unknown. */
 static size_t expected_length(const char *answer, bool has_no_body)
 {
     const char *end = strstr(answer, "\r\n\r\n");
@@ -103,16 +103,16 @@ char *client_receive(int socket, bool has_no_body)
 
     assert_non_null(answer);
     for (;;) {
-        const size_t wanted = expected_length(answer, has_no_body);
-        /* Not a byte more than this answer: the next one may follow. */
-        const size_t size = wanted == 0 ? 1 : wanted - used;
+        const size_t complete = expected_length(answer, has_no_body);
+        /* Reads no byte of the next response. */
+        const size_t size = complete == 0 ? 1 : complete - used;
         size_t n = 0;
 
-        if (wanted > 0 && used == wanted)
+        if (complete > 0 && used == complete)
             break;
         n = receive_some(socket, answer + used, size);
         if (n == 0)
-            fail_msg("the connection ended within an answer: %s", answer);
+            fail_msg("the connection ended within a response: %s", answer);
         used += n;
         assert_true(used < ANSWER_MAX - 1);
     }
@@ -163,8 +163,8 @@ void client_expect_answer(int socket, const char *request, const struct client_a
     free(text);
 }
 
-/* The kernel says ECONNRESET for a reset, but EPIPE when the server's end had come before it: then
- * nothing is missing, as that comes after all else. */
+/* After a reset send() fails with ECONNRESET, or with EPIPE if the end of stream arrived first:
+ * then nothing is lost, because it arrives after all data. */
 bool client_offer(int socket, const char *bytes, size_t length, size_t piece)
 {
     for (size_t sent = 0; sent < length; sent += piece) {
@@ -223,7 +223,8 @@ void client_expect_closed(int socket)
     char byte = 0;
 
     if (receive_some(socket, &byte, 1) != 0)
-        fail_msg("a byte comes where the connection should end: 0x%02x", (unsigned char)byte);
+        fail_msg("a byte arrives instead of the end of the connection: 0x%02x",
+                 (unsigned char)byte);
 }
 
 bool client_is_quiet(int socket)

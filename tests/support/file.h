@@ -2,8 +2,8 @@
 #ifndef VERSIOND_FILE_H
 #define VERSIOND_FILE_H
 
-/* The whole number that a file begins with, or `fallback` when there is no such file. Fails the
- * test when it begins with anything else. */
+/* Returns the integer at the start of a file, or `fallback` if the file does not exist. Fails the
+ * test if the file starts with anything else. */
 long file_read_number(const char *path, long fallback);
 
 #endif

@@ -1,4 +1,4 @@
-/* Looks at what the code under test left behind. */
+/* Inspects descriptors, logs and metrics. */
 #ifndef VERSIOND_INSPECT_H
 #define VERSIOND_INSPECT_H
 
@@ -6,19 +6,17 @@
 
 #include "metrics.h"
 
-/* How many descriptors this process has open, give or take a constant: to be
- * compared with an earlier count. */
+/* Returns the number of open descriptors of this process plus a constant: compare two results. */
 size_t inspect_count_descriptors(void);
 
-/* Replaces the time of each line of a log in JSON by TIME, after a look at its
- * form. */
+/* Checks the form of the time in each line of a JSON log and replaces it by TIME. */
 void inspect_replace_times(char *log);
 
-/* The value of a series, written as in the text format (name and labels), in an exposition or an
- * answer that holds one. -1 when there is none; two fail the test. */
+/* Returns the value of a series (name and labels, as in the text format) in an exposition or in a
+ * response that contains one; -1 if there is none. Fails the test if it occurs twice. */
 double inspect_series(const char *text, const char *series);
 
-/* The same, of the metrics, which must have it. */
+/* Returns the value of a series of `metrics`, which must exist. */
 unsigned long inspect_metric(struct metrics *metrics, const char *series);
 
 #endif

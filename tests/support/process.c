@@ -26,7 +26,7 @@ bool process_has_runner(void)
     return runner != NULL && runner[0] != '\0';
 }
 
-/* Splits RUNNER into words and puts the program and its arguments behind them. */
+/* Splits RUNNER into words and appends the program and its arguments. */
 static void build_command(char **words, char *runner, const char *const *arguments)
 {
     const char *program = getenv("PROGRAM");
@@ -48,7 +48,7 @@ static void build_environment(char **words, const char *const *environment)
     static const char *const kept[] = {"ASAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS",
                                        "LSAN_OPTIONS"};
     static char options[COUNT_OF(kept)][1024];
-    static char off[] = "SANDBOX=off"; /* which would judge the calls of the runner, too */
+    static char off[] = "SANDBOX=off"; /* it would restrict the runner, too */
     size_t count = 0;
 
     for (size_t i = 0; environment != NULL && environment[i] != NULL; i++) {
@@ -66,7 +66,8 @@ static void build_environment(char **words, const char *const *environment)
     words[count] = NULL;
 }
 
-/* In the child: becomes the program. A signal mask and ignored signals would be inherited. */
+/* In the child: executes the program. Resets the signal mask and ignored signals, which it would
+ * inherit. */
 static void become(char **command, char **environment, int out, int err, void (*prepare)(void))
 {
     sigset_t none;
@@ -74,11 +75,11 @@ static void become(char **command, char **environment, int out, int err, void (*
     sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
-    (void)signal(SIGHUP, SIG_DFL); /* of nohup */
+    (void)signal(SIGHUP, SIG_DFL); /* nohup ignores it */
     if (dup2(open("/dev/null", O_RDONLY), STDIN_FILENO) < 0 || dup2(out, STDOUT_FILENO) < 0 ||
         dup2(err, STDERR_FILENO) < 0)
         _exit(126);
-    /* A test that fails leaves its process behind: it ends with the test program. */
+    /* A failed test does not end its process. */
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (prepare != NULL)
         prepare();
@@ -119,7 +120,7 @@ struct process *process_start(const char *const *arguments, const char *const *e
     return process_start_with(arguments, environment, NULL);
 }
 
-/* Reads what is there into `text`; closes the descriptor at its end. */
+/* Appends available bytes to `text`. Closes the descriptor at end of file. */
 static void read_some(int *descriptor, char *text)
 {
     const size_t used = strlen(text);
@@ -134,8 +135,7 @@ static void read_some(int *descriptor, char *text)
     }
 }
 
-/* Reads from both pipes, whatever comes first. Returns false when both have ended, and fails the
- * test when nothing comes. */
+/* Waits for output on either pipe and reads it. Returns false at the end of both. */
 static bool read_output(struct process *process, int64_t deadline)
 {
     struct pollfd pipes[] = {{.fd = process->out, .events = POLLIN},
@@ -145,7 +145,7 @@ static bool read_output(struct process *process, int64_t deadline)
     if (process->out < 0 && process->err < 0)
         return false;
     if (poll(pipes, 2, left > 0 ? (int)left : 0) <= 0)
-        fail_msg("nothing more comes; stderr so far: %s", process->stderr_text);
+        fail_msg("no more output before the timeout; stderr so far: %s", process->stderr_text);
     if (pipes[0].revents != 0)
         read_some(&process->out, process->stdout_text);
     if (pipes[1].revents != 0)
@@ -159,7 +159,7 @@ const char *process_wait_for(struct process *process, const char *text)
 
     while (strstr(process->stderr_text, text) == NULL) {
         if (!read_output(process, deadline))
-            fail_msg("ended without saying %s; stderr: %s", text, process->stderr_text);
+            fail_msg("ended without logging %s; stderr: %s", text, process->stderr_text);
     }
     return strstr(process->stderr_text, text);
 }

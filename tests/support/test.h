@@ -1,4 +1,4 @@
-/* What every test file needs: cmocka, and the order of headers that it asks for. */
+/* cmocka, with the headers that it requires before its own. */
 #ifndef VERSIOND_TEST_H
 #define VERSIOND_TEST_H
 
@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-/* How long a test waits for something that must happen, in milliseconds. It is long because it is
- * never waited for when all is well, and machines are slow, loaded and run valgrind. */
+/* Timeout for everything that must happen, in milliseconds. It is long because machines may be
+ * slow, busy or running valgrind, and a passing test never reaches it. */
 enum { PATIENCE = 60 * 1000 };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof *(array))
