@@ -1,18 +1,19 @@
-/* Writes JSON, through cJSON; nothing in the program reads any. */
+/* Writes JSON through cJSON. The program parses none. */
 #ifndef VERSIOND_JSON_H
 #define VERSIOND_JSON_H
 
 #include <stddef.h>
+#include <stdint.h>
 
-/* A member of an object: a text (UTF-8), or a number above 0. With neither it is left out. */
+/* A member of an object: `text` (UTF-8), or `number` if `text` is NULL. */
 struct json_field {
     const char *name;
     const char *text;
-    int number;
+    int64_t number;
 };
 
-/* Makes one line of JSON, with a newline at its end: an object with `count` members in their order.
- * Returns NULL when there is no memory. The caller owns the text and frees it with free(). */
+/* Makes an object with `count` members, in order, as one line that ends with a newline.
+ * Returns NULL if out of memory. The caller frees the string with free(). */
 char *json_object(const struct json_field *fields, size_t count);
 
 #endif

@@ -1,4 +1,4 @@
-/* The life of the process: signals, and the order of a stop. */
+/* The process's signals, and its graceful shutdown. */
 #ifndef VERSIOND_LIFECYCLE_H
 #define VERSIOND_LIFECYCLE_H
 
@@ -6,19 +6,19 @@
 #include "log.h"
 #include "server.h"
 
-/* Prepares the process for its signals: SIGTERM, SIGINT and SIGHUP wait for lifecycle_run(), in
- * this thread and in those that it starts later; SIGPIPE is ignored (a client that is gone is an
- * error of its connection), and so are SIGXFSZ (a log file at its limit) and SIGCHLD, so that
- * as process 1 it leaves no zombies. SIGHUP stays ignored when it was at the start of the process,
- * as nohup(1) does. Returns 0, or a negative errno when signals cannot be blocked. */
+/* Blocks SIGTERM, SIGINT and SIGHUP for lifecycle_run(), in this thread and in those that it starts
+ * later. SIGHUP stays ignored if it already was, as under nohup(1). Ignores SIGPIPE (writing to a
+ * closed connection is an ordinary error), SIGXFSZ (so is a log file at its size limit) and SIGCHLD
+ * (so that process 1 of a container leaves no zombies). Returns 0, or a negative errno if signals
+ * cannot be blocked. */
 int lifecycle_block_signals(void);
 
-/* Waits for a signal, then tells `notifier` (of notify_open(), or -1), and stops the server's work:
- * not ready for the drain delay, no new connections after it, at most the shutdown timeout for
- * requests in flight. The server is still to be freed with server_stop(). Idle connections are
- * closed when they had a quarter of a second to send a request that was on its way. Returns 0 when
- * that was done, also when the timeout ended it, and 1 when a second signal did, or when the kernel
- * does not let us wait for signals. */
+/* Runs until a signal arrives, then tells `notifier` (from notify_open(), or -1) and shuts down:
+ * not ready during the drain delay, then no new connections, and at most the shutdown timeout for
+ * requests in flight. Idle connections are closed once they have had 250 ms to deliver a request
+ * that was on its way. The caller still has to call server_stop(). Returns 0 after a shutdown, even
+ * if the timeout ended it, and 1 if a second signal ended it or if waiting for signals is not
+ * permitted. */
 int lifecycle_run(struct server *server, const struct config *config, struct log *log,
                   int notifier);
 

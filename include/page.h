@@ -14,7 +14,7 @@ char *page_create(const struct build_info *info);
 char *page_create_badge(const struct build_info *info);
 
 /* The Content-Security-Policy of the page: its one style element, images of the same origin, and
- * nothing else. The text belongs to the program. */
-const char *page_policy(void);
+ * nothing else. */
+extern const char page_policy[];
 
 #endif

@@ -1,4 +1,4 @@
-/* Answers, made once and shared: the only maker of MHD_Response. */
+/* HTTP responses: the only module that creates libmicrohttpd's response objects. */
 #ifndef VERSIOND_REPLY_H
 #define VERSIOND_REPLY_H
 
@@ -6,49 +6,55 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "routes.h"
+
 struct MHD_Connection;
 struct reply;
 
-/* The fields of an answer beside those that every one carries; NULL: not there. The texts are only
- * read while the answer is made. */
+/* The media type of problem documents (RFC 9457). */
+#define REPLY_PROBLEM_TYPE "application/problem+json"
+
+/* Headers in addition to those that every response carries (Cache-Control and
+ * X-Content-Type-Options). NULL: none. */
 struct reply_fields {
     const char *content_type;
     const char *allow;
     const char *content_security_policy;
 };
 
-/* Makes an answer with `status` (200 to 599), `body`, `fields`, and those that every answer carries
- * (X-Content-Type-Options, Cache-Control). `body` is a text from malloc, which now belongs to the
- * reply, whatever the outcome; a NULL is taken for the failure of whoever should have made it.
- * Returns NULL when there is no memory. The answer never changes, any thread may send it at any
- * time, and the caller frees it with reply_free() when the server has stopped. */
+/* Creates a response with `status` (200 to 599), `fields` and `body`. The reply takes ownership of
+ * `body`, a string from malloc(), even on failure; NULL means that building the body failed.
+ * `fields` is only read during the call. Returns NULL if out of memory. The response never changes.
+ * The caller frees it with reply_free() after the server has stopped. */
 struct reply *reply_create(unsigned status, const struct reply_fields *fields, char *body);
 
-/* The same with a body that is made for each request: `make` is called with `cls` by whichever
- * thread sends the answer, and returns a text from malloc or NULL when there is no memory. The
- * texts of `fields` must outlive the reply. */
+/* Creates a response whose body is made for each request: the sending thread calls `make` with
+ * `context`. The strings in `fields`, and `context`, must outlive the reply. */
 struct reply *reply_create_live(unsigned status, const struct reply_fields *fields,
-                                char *(*make)(void *cls), void *cls);
+                                route_body *make, const struct route_context *context);
 
-/* Frees a reply; NULL is ignored. */
+/* Copies a reply for another thread. The copy has response objects of its own, and shares the body
+ * of the original, which must outlive it. Returns NULL if out of memory. */
+struct reply *reply_copy(const struct reply *original);
+
+/* Frees a reply. NULL is ignored. */
 void reply_free(struct reply *reply);
 
-/* Queues the answer to the request that `connection` is at; with `close` it carries
- * "Connection: close", and the connection ends after it. `*size` becomes the number of bytes of its
- * body, which a HEAD request is not sent.
- * Returns false when libmicrohttpd refuses or there is no memory: then the connection is to be
- * closed. */
+/* Queues the response to the current request of `connection`. With `close` it carries
+ * "Connection: close", and the connection ends after it. Stores the size of the body in `*size`,
+ * for a HEAD request too, although its body is not sent.
+ * Returns false if libmicrohttpd refuses or memory is short; the connection must then be closed. */
 bool reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close,
                  size_t *size);
 
-/* Sends an answer with `status` (400 to 599) and "Connection: close" straight to a socket, where
- * libmicrohttpd has no room for one; never waits. `*size` becomes the number of bytes of its body,
- * which a HEAD request is not sent.
- * Returns false when the socket does not take all of it. */
+/* Writes a response with `status` (400 to 599) and "Connection: close" directly to a socket, for
+ * requests that left libmicrohttpd no memory for one. Never blocks. Stores the size of the body in
+ * `*size`; `is_head` leaves the body out.
+ * Returns false if the socket does not take the whole response. */
 bool reply_send(int socket, unsigned status, bool is_head, size_t *size);
 
-/* How many requests libmicrohttpd could not parse or had no room for in this process, so that it,
- * or reply_send(), has refused them. */
+/* Returns the number of requests that libmicrohttpd could not parse or had no memory for, and that
+ * it or reply_send() therefore refused, since the process started. */
 uint64_t reply_count_malformed(void);
 
 #endif

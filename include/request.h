@@ -1,13 +1,14 @@
-/* Judges the parts of a request that libmicrohttpd lets through. Pure: knows no MHD. */
+/* Validates the parts of a request that libmicrohttpd does not check. Pure functions, independent
+ * of libmicrohttpd. */
 #ifndef VERSIOND_REQUEST_H
 #define VERSIOND_REQUEST_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Bits, so that a route can say which it takes. METHOD_UNSERVED are those that HTTP knows (RFC
- * 9110, section 9.3, and PATCH, RFC 5789) and no route takes; METHOD_UNKNOWN is any other token,
- * METHOD_MALFORMED what is no token. */
+/* Bits, so that a route can list the methods that it allows. METHOD_UNSERVED stands for the
+ * standard methods (RFC 9110, section 9.3, and PATCH, RFC 5789) that no route allows,
+ * METHOD_UNKNOWN for any other token, METHOD_MALFORMED for anything that is not a token. */
 enum method {
     METHOD_UNKNOWN = 0,
     METHOD_GET = 1,
@@ -22,58 +23,44 @@ enum method {
 enum target_form {
     TARGET_MALFORMED,
     TARGET_PATH,      /* origin-form or absolute-form */
-    TARGET_AUTHORITY, /* a host, a colon and a port, for CONNECT alone */
-    TARGET_ASTERISK,  /* "*", the server as a whole, for OPTIONS alone */
+    TARGET_AUTHORITY, /* a host, a colon and a port, for CONNECT only */
+    TARGET_ASTERISK,  /* "*", the server as a whole, for OPTIONS only */
 };
 
 struct request_target {
     enum target_form form;
-    const char *path; /* within the text that was parsed, or "/" where that has none; else NULL */
+    const char *path; /* points into the parsed text, or to "/" if that has none; else NULL */
     size_t length;    /* of the path, without the query */
 };
 
-/* Finds the method that a text names; methods are case-sensitive (RFC 9110, section 9.1). */
+/* Returns the method that a text names. Methods are case-sensitive (RFC 9110, section 9.1). */
 enum method request_parse_method(const char *text);
 
-/* Takes a request target apart, as it came, nothing decoded. Malformed are: another form, a byte
- * that a URI may not have, a '%' without two hex digits, a fragment, and in absolute-form a scheme
- * other than http and https or an authority that request_host_is_valid() refuses. */
+/* Splits a raw (undecoded) request target. Malformed are: any other form, a byte that is forbidden
+ * in a URI, a '%' without two hex digits, a fragment, and in absolute-form a scheme other than http
+ * and https or an authority that request_host_is_valid() rejects. */
 struct request_target request_parse_target(const char *target);
 
-/* True when the form of the target goes with the method: CONNECT and only it takes an authority,
- * "*" goes with OPTIONS only (RFC 9112, section 3.2). */
+/* Returns true if the form of the target fits the method: an authority requires CONNECT and vice
+ * versa, "*" requires OPTIONS (RFC 9112, section 3.2). */
 bool request_form_is_valid(enum method method, enum target_form form);
 
-/* True for the value of a Host field (RFC 9110, section 7.2): a name of letters, digits and -._~,
- * or an IPv6 address in brackets, and after it at most one port. Stricter than the grammar, in
- * which a name may have sub-delimiters and percent-encoding: no host has them, and lists have
- * commas. At most 262 bytes: a name in DNS has 253. */
+/* Returns true for a valid Host header (RFC 9110, section 7.2): a name of letters, digits and
+ * -._~, or an IPv6 address in brackets, optionally followed by a port. At most 262 bytes: a DNS
+ * name has up to 253. This is stricter than the grammar, which allows sub-delimiters and
+ * percent-encoding in a name: no real host has them, and a comma means that a list was sent. */
 bool request_host_is_valid(const char *value, size_t length);
 
-/* True when the name is a token and the value has no control character but HTAB (RFC 9110, sections
- * 5.1 and 5.5). */
+/* Returns true if the name is a token and the value has no control character except HTAB (RFC 9110,
+ * sections 5.1 and 5.5). */
 bool request_field_is_valid(const char *name, size_t name_length, const char *value,
                             size_t value_length);
 
-/* True for the value of a Content-Length field, which is digits, that says that there is none. */
+/* Returns true if a Content-Length header, which consists of digits, means zero. */
 bool request_length_is_zero(const char *value, size_t length);
 
-/* True when the value of an Expect field (RFC 9110, section 10.1.1), a list, has nothing but
- * 100-continue. */
+/* Returns true if an Expect header (RFC 9110, section 10.1.1), which is a list, contains nothing
+ * but 100-continue. */
 bool request_expectation_is_known(const char *value, size_t length);
-
-/* The highest weights, in thousandths, that a client gives to the media types of metrics. */
-struct request_weights {
-    unsigned openmetrics;
-    unsigned text;
-};
-
-/* Reads the value of an Accept field (RFC 9110, section 12.5.1) into `weights`, which begin as
- * zeros. Several fields are one list (section 5.3): each is read into the same. A malformed weight
- * is taken for the one that it begins with, else for 0. */
-void request_read_accept(struct request_weights *weights, const char *value, size_t length);
-
-/* True when OpenMetrics has a weight above 0 and not below that of text/plain. */
-bool request_prefers_openmetrics(const struct request_weights *weights);
 
 #endif

@@ -1,21 +1,21 @@
-/* The sandbox: what the process gives up when all is set up, so that whoever takes it over finds
- * nothing to do: no files, no programs, no connections of his own (see docs/sandbox.md).
+/* The sandbox: drops privileges after start, so that an attacker who takes over the process finds
+ * no files, no programs and no outgoing connections (see docs/sandbox.md).
  *
- * In this order, each for this process, its later threads and for good:
+ * In this order, for the process and all its later threads, irrevocably:
  * 1. No new privileges (PR_SET_NO_NEW_PRIVS).
- * 2. Landlock: every right that the kernel can take is taken, and none is given back: no file or
- *    folder can be opened, made or removed, and, as far as the kernel's ABI goes, no TCP port bound
- *    or connected to (4), no device asked (5), no abstract Unix socket of others connected to and
- *    no signal sent to others (6), no other Unix socket either (9). What is open stays usable.
- * 3. seccomp: a list of system calls. What is on it is allowed, for some only with the arguments
- *    that are used here. The rest:
- *    - What only an intruder asks for kills the process (SIGSYS): programs, processes, sockets,
- *      signals to others, memory that can be executed, mounts, modules, tracing, keys, io_uring and
- *      their like; and calls of another architecture or of the x32 ABI.
- *    - What opens or looks for files fails with EACCES, as Landlock has it: a libc may look for
- *      time zones, or ask how many CPUs there are, and goes on without.
- *    - All else fails with ENOSYS, as on a kernel that has no such call: what a libc tries first on
- *      newer kernels (clone3, statx, …) makes it fall back, which EPERM would not. */
+ * 2. Landlock: every right that the kernel can restrict is dropped. No file or directory can be
+ *    opened, created or removed and, depending on the kernel's ABI version, no TCP port bound or
+ *    connected to (4), no device controlled (5), no signal sent to another process and no abstract
+ *    (6) or other (9) Unix socket connected to. Open descriptors remain usable.
+ * 3. seccomp: a list of allowed system calls, some of them only with the arguments that the program
+ *    uses. All others:
+ *    - The short list of calls that only an attacker makes kills the process (SIGSYS): new
+ * programs, processes and sockets, tracing, executable memory, mounts, modules, io_uring and keys;
+ * and so do calls of another architecture or of the x32 ABI.
+ *    - Calls that open or look up files fail with EACCES, as under Landlock: a libc may look for
+ *      time zones, or for the number of CPUs, and continues without.
+ *    - Everything else fails with ENOSYS, as on a kernel without the call: a libc falls back from
+ *      newer calls (clone3, statx, ...) that way, which it would not with EPERM. */
 #ifndef VERSIOND_SANDBOX_H
 #define VERSIOND_SANDBOX_H
 
@@ -24,32 +24,29 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What is asked of it: all of it, what the kernel has of it, nothing. */
+/* Require both parts, use what the kernel supports, or none. */
 enum sandbox_mode { SANDBOX_REQUIRE, SANDBOX_AUTO, SANDBOX_OFF };
 
 enum { SANDBOX_TEXT_MAX = 160 };
 
-/* Enters the sandbox, as far as the kernel has it; there is no way back, and errors are no reason
- * to stop half-way. To be called while the process has one thread. Writes what then holds into
- * `text`: "landlock 7, seccomp", where the number is that of the kernel's ABI, or why a part does
- * not: "no landlock (Function not implemented), seccomp". Returns true when both parts hold. */
+/* Enters the sandbox as far as the kernel supports it. An error in one part does not prevent the
+ * other. Call this while the process has a single thread. Writes what is in force to `text`, for
+ * example "landlock 7, seccomp", where the number is the kernel's ABI version, or "no landlock
+ * (Function not implemented), seccomp". Returns true if both parts are in force. */
 bool sandbox_enter(char text[SANDBOX_TEXT_MAX]);
 
-/* The two parts, for sandbox_enter() and tests. Both need PR_SET_NO_NEW_PRIVS first. */
+/* The two parts, for sandbox_enter() and tests. Both require PR_SET_NO_NEW_PRIVS. */
 
-/* Returns the number of the kernel's Landlock ABI, at least 1, or a negative errno. */
+/* Returns the version of the kernel's Landlock ABI, at least 1, or a negative errno. */
 int sandbox_enter_landlock(void);
 
 /* Returns 0, or a negative errno: -EINVAL from kernels before 4.14, which cannot kill a process. */
 int sandbox_enter_seccomp(void);
 
-enum sandbox_machine { SANDBOX_X86_64, SANDBOX_AARCH64 };
-
 enum { SANDBOX_PROGRAM_MAX = 320 };
 
-/* Writes the BPF program that judges system calls on `machine` into `program`, and returns how many
- * instructions it has. `pid` is the process, the only one that may be sent signals. */
-size_t sandbox_build(struct sock_filter program[SANDBOX_PROGRAM_MAX], enum sandbox_machine machine,
-                     uint32_t pid);
+/* Writes the BPF program that filters system calls to `program` and returns its number of
+ * instructions. `pid` is this process, the only one that may be sent signals. */
+size_t sandbox_build(struct sock_filter program[SANDBOX_PROGRAM_MAX], uint32_t pid);
 
 #endif

@@ -1,4 +1,4 @@
-/* The HTTP server: libmicrohttpd on a listening socket, with what every request goes through. */
+/* The HTTP server: libmicrohttpd on a listening socket, with the callbacks of dispatch.h. */
 #ifndef VERSIOND_SERVER_H
 #define VERSIOND_SERVER_H
 
@@ -12,57 +12,57 @@
 #include "log.h"
 #include "metrics.h"
 
-/* How many connections each thread may have beyond its part of those that the settings allow, until
- * others are closed in their place. Each is a descriptor. */
+/* Number of connections that each thread can hold beyond its share of the connection limit, until
+ * others are evicted. Each needs a descriptor. */
 enum { SERVER_SPARE_CONNECTIONS = 4 };
 
 struct server;
 
-/* What a server is made of. All of it stays the caller's, and outlives the server. */
+/* What a server is made of. The members belong to the caller and must outlive the server. */
 struct server_parts {
-    const struct config *config; /* with its numbers of threads and connections found out, not 0 */
+    const struct config *config; /* with threads and max_connections resolved (non-zero) */
     const struct handlers *handlers;
     struct log *log;
     struct metrics *metrics;
-    int listener;   /* the server's from now on: closed by server_stop() */
-    bool is_shared; /* the listener is another process', too: only closed here, never shut down */
+    int listener;   /* owned by the server from now on; server_stop() closes it */
+    bool is_shared; /* another process also has the listener: only close it, never shut it down */
 };
 
-/* Starts the threads that accept and serve connections; they have the signal mask of the caller.
- * Returns NULL when libmicrohttpd cannot start (no memory, threads or descriptors; it does not
- * say). Then the process can only end: libmicrohttpd may or may not have closed the listener.
- * When libmicrohttpd cannot go on later, a line of the log says so, and the process ends with exit
- * code 1. */
+/* Starts the threads that accept and serve connections. They inherit the caller's signal mask.
+ * Returns NULL if libmicrohttpd cannot start, for lack of memory, threads or descriptors; it does
+ * not report which. The process must then exit, since libmicrohttpd may or may not have closed the
+ * listener. If libmicrohttpd later fails fatally, that is logged and the process exits with
+ * status 1. */
 struct server *server_start(const struct server_parts *parts);
 
-/* Closes the connections that have completed no request for as long as the setting says, at most a
- * second later, and those that are too many. To be called as long as the server runs; returns in
- * how many milliseconds again, 1 to 1000. */
+/* Shuts down connections that have completed no request within the request deadline, at most one
+ * second late, and evicts connections above the limit. If the process was stopped or suspended for
+ * a second or longer, all deadlines start again. Call this while the server is running. Returns the
+ * time until the next call, 1 to 1000 milliseconds. */
 int64_t server_sweep(struct server *server);
 
-/* From now on the server is not ready, and every answer ends its connection, but for requests that
- * are followed by another one that has arrived. */
+/* Makes the server not ready. From now on each response closes its connection, unless the next
+ * request has already begun to arrive. */
 void server_drain(struct server *server);
 
-/* Stops accepting. To be called once, and server_close_idle() after it until nothing is left:
- * connections that the kernel has completed are still served, as far as the limit of connections
- * has or gets room for them; then the kernel refuses further ones. Those of a shared listener stay
- * with it, and further ones too, for the process that accepts next. */
+/* Stops accepting. Call it once, and then server_close_idle() until nothing is left. Connections in
+ * the kernel's backlog are still served, as the connection limit permits; then the kernel refuses
+ * new ones. If the listener is shared, they stay in the backlog for the process that accepts next,
+ * and new ones are queued there, too. */
 void server_stop_accepting(struct server *server);
 
-/* After server_stop_accepting(): closes the connections that were accepted at or before `accepted`
- * (milliseconds of CLOCK_MONOTONIC) and are idle. Returns how many are left: open, or known to wait
- * for room. */
+/* Closes the connections that were accepted at or before `accepted` (milliseconds of
+ * CLOCK_MONOTONIC) and are idle. Call it after server_stop_accepting(). Returns how many
+ * connections are left: open, handed over to a thread, or at least one in the backlog. */
 size_t server_close_idle(struct server *server, int64_t accepted);
 
-/* What libmicrohttpd's threads call instead of accept4() (see the Makefile), of which it has
- * arguments and results. When descriptors or memory are short it counts that, has one old
- * connection closed if there is one, and waits a millisecond; then errno is EAGAIN. From other
- * errors libmicrohttpd would ask again at once, without end, or no more. To be called only while a
- * server runs. */
+/* Replaces accept4() in libmicrohttpd (see the Makefile), with the same arguments and results. If
+ * descriptors or memory are short, counts that, evicts a connection if it can, waits a millisecond,
+ * and fails with EAGAIN: after other errors libmicrohttpd would retry endlessly, or never again.
+ * Call it only while a server is running. */
 int server_accept(int listener, struct sockaddr *address, socklen_t *size, int flags);
 
-/* Ends all connections, whatever they are at, and the threads, and frees the server. */
+/* Ends all connections, whatever they are doing, stops the threads, and frees the server. */
 void server_stop(struct server *server);
 
 #endif

@@ -204,15 +204,18 @@ bool build_info_check(const struct build_info *info, char *error, size_t size)
 
 char *build_info_document(const struct build_info *info)
 {
-    const struct json_field fields[] = {
+    struct json_field fields[7] = {
         {.name = "name", .text = info->name},
         {.name = "version", .text = info->version},
         {.name = "commit", .text = info->commit},
         {.name = "description", .text = info->description},
         {.name = "build_date", .text = info->build_date},
-        {.name = "source", .text = info->source},
-        {.name = "build", .text = info->build},
     };
+    size_t count = 5;
 
-    return json_object(fields, sizeof fields / sizeof *fields);
+    if (info->source != NULL)
+        fields[count++] = (struct json_field){.name = "source", .text = info->source};
+    if (info->build != NULL)
+        fields[count++] = (struct json_field){.name = "build", .text = info->build};
+    return json_object(fields, count);
 }

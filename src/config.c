@@ -8,240 +8,119 @@
 
 #include "address.h"
 #include "escape.h"
-#include "log.h"
 #include "parse.h"
-
-enum kind {
-    KIND_ACTION,
-    KIND_ADDRESS,
-    KIND_PREFIXES,
-    KIND_BASE_PATH,
-    KIND_NUMBER,
-    KIND_DURATION,
-    KIND_CHOICE,
-};
-
-/* A row of the table. The member of struct config at `offset` is a text for KIND_ADDRESS and
- * KIND_BASE_PATH, a list for KIND_PREFIXES, and a uint32_t for the others. */
-struct setting {
-    const char *flag;           /* with its two dashes */
-    char letter;                /* the short flag, or 0 */
-    enum kind kind;             /* how a value is read */
-    const char *variable;       /* of the environment; NULL for actions */
-    const char *value;          /* what --help calls the value; NULL for actions */
-    const char *fallback;       /* the default as it would be given; NULL: found out at start */
-    const char *shown_fallback; /* what --help says of the default, where `fallback` is NULL */
-    uint32_t lowest;            /* of a number, or of a duration: milliseconds, whole seconds */
-    uint32_t highest;           /* the same, whole minutes; or the action of KIND_ACTION */
-    const char *choices[5];     /* the words of KIND_CHOICE by value; "" cannot be given */
-    size_t offset;
-    const char *help;
-};
 
 enum { TEN_MINUTES = 10 * 60 * 1000 };
 
+/* The rows of each kind. `member` is the member of struct config. */
+#define TEXT(letter_, flag_, variable_, value_, kind_, member, fallback_, help_)                   \
+    {                                                                                              \
+        .letter = (letter_), .flag = (flag_), .variable = (variable_), .value = (value_),          \
+        .kind = (kind_), .offset = offsetof(struct config, member), .fallback_text = (fallback_),  \
+        .help = (help_)                                                                            \
+    }
+#define NUMBER(letter_, flag_, variable_, member, lowest_, highest_, fallback_, text_, help_)      \
+    {                                                                                              \
+        .letter = (letter_), .flag = (flag_), .variable = (variable_), .value = "N",               \
+        .kind = SETTING_NUMBER, .offset = offsetof(struct config, member), .lowest = (lowest_),    \
+        .highest = (highest_), .fallback = (fallback_), .fallback_text = (text_), .help = (help_)  \
+    }
+#define DURATION(flag_, variable_, member, lowest_, fallback_, help_)                              \
+    {                                                                                              \
+        .flag = (flag_), .variable = (variable_), .value = "T", .kind = SETTING_DURATION,          \
+        .offset = offsetof(struct config, member), .lowest = (lowest_), .highest = TEN_MINUTES,    \
+        .fallback = (fallback_), .help = (help_)                                                   \
+    }
+#define CHOICE(flag_, variable_, value_, member, fallback_, text_, help_, ...)                     \
+    {                                                                                              \
+        .flag = (flag_), .variable = (variable_), .value = (value_), .kind = SETTING_CHOICE,       \
+        .offset = offsetof(struct config, member), .fallback = (fallback_),                        \
+        .fallback_text = (text_), .help = (help_), .choices = {                                    \
+            __VA_ARGS__                                                                            \
+        }                                                                                          \
+    }
+#define ACTION(letter_, flag_, action_, help_)                                                     \
+    {                                                                                              \
+        .letter = (letter_), .flag = (flag_), .kind = SETTING_ACTION, .highest = (action_),        \
+        .offset = offsetof(struct config, action), .help = (help_)                                 \
+    }
+
 static const struct setting SETTINGS[] = {
-    {.flag = "--address",
-     .letter = 'a',
-     .kind = KIND_ADDRESS,
-     .variable = "ADDRESS",
-     .value = "ADDRESS",
-     .shown_fallback = "::, both families; 0.0.0.0 where the host has no IPv6",
-     .offset = offsetof(struct config, address),
-     .help = "address to listen on"},
-    {.flag = "--port",
-     .letter = 'p',
-     .kind = KIND_NUMBER,
-     .variable = "PORT",
-     .value = "NUMBER",
-     .fallback = "5000",
-     .highest = 65535,
-     .offset = offsetof(struct config, port),
-     .help = "port to listen on; 0 picks a free one, and the log says which"},
-    {.flag = "--threads",
-     .letter = 't',
-     .kind = KIND_NUMBER,
-     .variable = "THREADS",
-     .value = "NUMBER",
-     .shown_fallback = "the CPUs that the process may use",
-     .lowest = 1,
-     .highest = 256,
-     .offset = offsetof(struct config, threads),
-     .help = "worker threads, never more than connections"},
-    {.flag = "--max-connections",
-     .kind = KIND_NUMBER,
-     .variable = "MAX_CONNECTIONS",
-     .value = "NUMBER",
-     .shown_fallback = "10000, less where the limit of open files is lower",
-     .lowest = 1,
-     .highest = 1000000,
-     .offset = offsetof(struct config, max_connections),
-     .help =
-         "open connections; for one more, the one longest without a completed request is closed"},
-    {.flag = "--max-connections-per-ip",
-     .kind = KIND_NUMBER,
-     .variable = "MAX_CONNECTIONS_PER_IP",
-     .value = "NUMBER",
-     .fallback = "0",
-     .highest = 1000000,
-     .offset = offsetof(struct config, max_connections_per_ip),
-     .help = "open connections of one address, further ones are closed; 0 is no limit"},
-    {.flag = "--request-deadline",
-     .kind = KIND_DURATION,
-     .variable = "REQUEST_DEADLINE",
-     .value = "DURATION",
-     .fallback = "30s",
-     .lowest = 1000,
-     .highest = TEN_MINUTES,
-     .offset = offsetof(struct config, request_deadline),
-     .help = "a connection that completes no request for this long is closed, at most 1s later"},
-    {.flag = "--drain-delay",
-     .kind = KIND_DURATION,
-     .variable = "DRAIN_DELAY",
-     .value = "DURATION",
-     .fallback = "0s",
-     .highest = TEN_MINUTES,
-     .offset = offsetof(struct config, drain_delay),
-     .help = "after SIGTERM, keep serving (not ready) this long"},
-    {.flag = "--shutdown-timeout",
-     .kind = KIND_DURATION,
-     .variable = "SHUTDOWN_TIMEOUT",
-     .value = "DURATION",
-     .fallback = "8s",
-     .highest = TEN_MINUTES,
-     .offset = offsetof(struct config, shutdown_timeout),
-     .help = "then wait at most this long for requests in flight"},
-    {.flag = "--base-path",
-     .kind = KIND_BASE_PATH,
-     .variable = "BASE_PATH",
-     .value = "PATH",
-     .shown_fallback = "none",
-     .offset = offsetof(struct config, base_path),
-     .help = "serve everything below this prefix too"},
-    {.flag = "--access-log",
-     .kind = KIND_CHOICE,
-     .variable = "ACCESS_LOG",
-     .value = "WHAT",
-     .fallback = "errors",
-     .choices = {"off", "errors", "all"},
-     .offset = offsetof(struct config, access_log),
-     .help = "requests to log; errors are statuses from 400; successes of probes and /metrics are "
-             "never logged"},
-    {.flag = "--access-log-rate",
-     .kind = KIND_NUMBER,
-     .variable = "ACCESS_LOG_RATE",
-     .value = "NUMBER",
-     .fallback = "1000",
-     .highest = 1000000,
-     .offset = offsetof(struct config, access_log_rate),
-     .help = "most requests to log in a second, the next line counts the others; 0 is no limit"},
-    {.flag = "--trusted-proxies",
-     .kind = KIND_PREFIXES,
-     .variable = "TRUSTED_PROXIES",
-     .value = "LIST",
-     .shown_fallback = "none",
-     .offset = offsetof(struct config, trusted_proxies),
-     .help = "who is believed what X-Forwarded-For says, for the access log"},
-    {.flag = "--sandbox",
-     .kind = KIND_CHOICE,
-     .variable = "SANDBOX",
-     .value = "MODE",
-     .fallback = "auto",
-     .choices = {"require", "auto", "off"},
-     .offset = offsetof(struct config, sandbox),
-     .help = "give up files, programs and new connections once started: all of it or no start, "
-             "what the kernel has of it, or nothing"},
-    {.flag = "--log-format",
-     .kind = KIND_CHOICE,
-     .variable = "LOG_FORMAT",
-     .value = "FORMAT",
-     .shown_fallback = "json; text on a terminal",
-     .choices = {"", "json", "text"},
-     .offset = offsetof(struct config, log_format),
-     .help = "how the log is written, to stderr"},
-    {.flag = "--log-level",
-     .kind = KIND_CHOICE,
-     .variable = "LOG_LEVEL",
-     .value = "LEVEL",
-     .fallback = "info",
-     .choices = {"error", "warn", "info", "debug"},
-     .offset = offsetof(struct config, log_level),
-     .help = "least level to log"},
-    {.flag = "--healthcheck",
-     .kind = KIND_ACTION,
-     .highest = CONFIG_HEALTHCHECK,
-     .offset = offsetof(struct config, action),
-     .help = "ask the server with these settings on this host for /readyz; exit 0 or 1"},
-    {.flag = "--licenses",
-     .kind = KIND_ACTION,
-     .highest = CONFIG_LICENSES,
-     .offset = offsetof(struct config, action),
-     .help = "write the licences of what is in this program to stdout, as a gzip file, and exit"},
-    {.flag = "--version",
-     .letter = 'V',
-     .kind = KIND_ACTION,
-     .highest = CONFIG_VERSION,
-     .offset = offsetof(struct config, action),
-     .help = "say which build this is, and exit"},
-    {.flag = "--help",
-     .letter = 'h',
-     .kind = KIND_ACTION,
-     .highest = CONFIG_HELP,
-     .offset = offsetof(struct config, action),
-     .help = "say this, and exit"},
+    TEXT('a', "--address", "ADDRESS", "ADDR", SETTING_ADDRESS, address, "all interfaces",
+         "listen address"),
+    NUMBER('p', "--port", "PORT", port, 0, 65535, "5000", NULL, "listen port, 0 for any free one"),
+    NUMBER('t', "--threads", "THREADS", threads, 1, 256, NULL, "available CPUs", "worker threads"),
+    NUMBER(0, "--max-connections", "MAX_CONNECTIONS", max_connections, 1, 1000000, NULL,
+           "up to 10000", "open connections"),
+    DURATION("--request-deadline", "REQUEST_DEADLINE", request_deadline, 1000, "30s",
+             "close slow clients"),
+    DURATION("--drain-delay", "DRAIN_DELAY", drain_delay, 0, "0s", "keep serving after SIGTERM"),
+    DURATION("--shutdown-timeout", "SHUTDOWN_TIMEOUT", shutdown_timeout, 0, "8s",
+             "then finish requests"),
+    TEXT(0, "--base-path", "BASE_PATH", "PATH", SETTING_BASE_PATH, base_path, "none",
+         "also serve under this prefix"),
+    CHOICE("--access-log", "ACCESS_LOG", "WHAT", access_log, "errors", NULL,
+           "off, errors, or all requests", "off", "errors", "all"),
+    NUMBER(0, "--access-log-rate", "ACCESS_LOG_RATE", access_log_rate, 0, 1000000, "1000", NULL,
+           "lines per second, 0: all"),
+    CHOICE("--sandbox", "SANDBOX", "MODE", sandbox, "auto", NULL, "require, auto, or off",
+           "require", "auto", "off"),
+    CHOICE("--log-format", "LOG_FORMAT", "FORMAT", log_format, NULL, "json, text on a terminal",
+           "json or text", "", "json", "text"),
+    CHOICE("--log-level", "LOG_LEVEL", "LEVEL", log_level, "info", NULL,
+           "error, warn, info, or debug", "error", "warn", "info", "debug"),
+    ACTION(0, "--healthcheck", CONFIG_HEALTHCHECK, "exit 0 if the local server is ready"),
+    ACTION(0, "--licenses", CONFIG_LICENSES, "write the licenses to stdout, gzipped"),
+    ACTION('V', "--version", CONFIG_VERSION, "print version information and exit"),
+    ACTION('h', "--help", CONFIG_HELP, "print this help and exit"),
 };
 
-enum { SETTING_COUNT = sizeof SETTINGS / sizeof *SETTINGS, ALLOWED_MAX = 160 };
+enum { SETTING_COUNT = sizeof SETTINGS / sizeof *SETTINGS };
 
-/* The types of members that `offset` can name. */
-static uint32_t *member_number(struct config *config, const struct setting *setting)
+const struct setting *config_settings(size_t *count)
+{
+    *count = SETTING_COUNT;
+    return SETTINGS;
+}
+
+static uint32_t *number_member(struct config *config, const struct setting *setting)
 {
     return (uint32_t *)(void *)((char *)config + setting->offset);
 }
 
-static const char **member_text(struct config *config, const struct setting *setting)
+static const char **text_member(struct config *config, const struct setting *setting)
 {
     return (const char **)(void *)((char *)config + setting->offset);
 }
 
-static struct address_prefixes *member_prefixes(struct config *config,
-                                                const struct setting *setting)
-{
-    return (struct address_prefixes *)(void *)((char *)config + setting->offset);
-}
-
-/* Writes what a setting's value may be, to follow "is not" and to stand in a table. */
-static void print_allowed(char *out, size_t size, const struct setting *setting)
+void config_print_allowed(char *out, size_t size, const struct setting *setting)
 {
     size_t used = 0;
     size_t first = 0;
 
     switch (setting->kind) {
-    case KIND_ADDRESS:
+    case SETTING_ACTION:
+        out[0] = '\0';
+        break;
+    case SETTING_ADDRESS:
         (void)snprintf(out, size, "an IPv4 or IPv6 address, such as 127.0.0.1 or ::1");
         break;
-    case KIND_PREFIXES:
+    case SETTING_BASE_PATH:
         (void)snprintf(out, size,
-                       "a list of at most %d addresses and prefixes with commas between them, such "
-                       "as 10.0.0.0/8,::1",
-                       ADDRESS_PREFIXES_MAX);
-        break;
-    case KIND_BASE_PATH:
-        (void)snprintf(out, size,
-                       "a path such as /some/prefix: at most %d bytes, no '/' at its end, segments "
+                       "a path such as /some/prefix: at most %d bytes, no trailing '/', segments "
                        "of letters, digits and -._~",
                        PARSE_BASE_PATH_MAX);
         break;
-    case KIND_NUMBER:
-        (void)snprintf(out, size, "a whole number from %" PRIu32 " to %" PRIu32, setting->lowest,
+    case SETTING_NUMBER:
+        (void)snprintf(out, size, "an integer from %" PRIu32 " to %" PRIu32, setting->lowest,
                        setting->highest);
         break;
-    case KIND_DURATION:
+    case SETTING_DURATION:
         (void)snprintf(out, size,
                        "a duration from %" PRIu32 "s to %" PRIu32 "m, with a unit: ms, s, m or h",
                        setting->lowest / 1000, setting->highest / 60000);
         break;
-    default:
+    case SETTING_CHOICE:
         first = setting->choices[0][0] == '\0' ? 1 : 0;
         used = (size_t)snprintf(out, size, "one of");
         for (size_t i = first; setting->choices[i] != NULL; i++)
@@ -261,69 +140,68 @@ static bool read_choice(const struct setting *setting, const char *value, uint32
     return false;
 }
 
-/* Reads `value` into its member. Returns false when it is not allowed. */
+/* Stores `value` in its member. Returns false if it is not allowed. */
 static bool read_value(struct config *config, const struct setting *setting, const char *value)
 {
     struct sockaddr_storage address;
     socklen_t size = 0;
 
     switch (setting->kind) {
-    case KIND_ACTION:
+    case SETTING_ACTION:
         if (setting->highest > config->action)
             config->action = setting->highest;
         return true;
-    case KIND_ADDRESS:
-        *member_text(config, setting) = value;
+    case SETTING_ADDRESS:
+        *text_member(config, setting) = value;
         return address_parse(value, 0, &address, &size);
-    case KIND_PREFIXES:
-        return address_parse_prefixes(value, member_prefixes(config, setting));
-    case KIND_BASE_PATH:
-        *member_text(config, setting) = value;
+    case SETTING_BASE_PATH:
+        *text_member(config, setting) = value;
         return parse_base_path(value);
-    case KIND_NUMBER:
+    case SETTING_NUMBER:
         return parse_number(value, setting->lowest, setting->highest,
-                            member_number(config, setting));
-    case KIND_DURATION:
+                            number_member(config, setting));
+    case SETTING_DURATION:
         return parse_duration(value, setting->lowest, setting->highest,
-                              member_number(config, setting));
+                              number_member(config, setting));
     default:
-        return read_choice(setting, value, member_number(config, setting));
+        return read_choice(setting, value, number_member(config, setting));
     }
 }
 
-/* Writes "'value': complaint", the value escaped, and returns -EINVAL. */
-static int refuse_argument(char *error, size_t size, const char *argument, const char *complaint)
+/* Writes "'argument': problem" to `error`, escaped, and returns -EINVAL. */
+static int reject_argument(char *error, size_t size, const char *argument, const char *problem)
 {
     char shown[128];
 
     escape_bytes(shown, sizeof shown, argument, strlen(argument), ESCAPE_TEXT);
-    (void)snprintf(error, size, "'%s': %s", shown, complaint);
+    (void)snprintf(error, size, "'%s': %s", shown, problem);
     return -EINVAL;
 }
 
-static int refuse_flag(char *error, size_t size, const char *flag, const char *complaint)
+static int reject_flag(char *error, size_t size, const char *flag, const char *problem)
 {
-    (void)snprintf(error, size, "%s: %s", flag, complaint);
+    (void)snprintf(error, size, "%s: %s", flag, problem);
     return -EINVAL;
 }
 
-/* Reads a value that `source` (a flag or a variable) gave. Returns 0, or -EINVAL with `error`. */
+/* Reads a value from `source`, a flag or an environment variable. Returns 0, or -EINVAL with
+ * `error` set. */
 static int take_value(struct config *config, const struct setting *setting, const char *source,
                       const char *value, char *error, size_t size)
 {
     char shown[128];
-    char allowed[ALLOWED_MAX];
+    char allowed[CONFIG_ALLOWED_MAX];
 
     if (read_value(config, setting, value))
         return 0;
     escape_bytes(shown, sizeof shown, value, strlen(value), ESCAPE_TEXT);
-    print_allowed(allowed, sizeof allowed, setting);
+    config_print_allowed(allowed, sizeof allowed, setting);
     (void)snprintf(error, size, "%s: '%s' is not %s", source, shown, allowed);
     return -EINVAL;
 }
 
-/* Finds the row that an argument names. `*value` becomes the value that is part of the argument
- * ("--port=1", "-p1"), or NULL. Returns NULL when no row has such a flag. */
+/* Finds the row for an argument. Stores the value that is part of the argument ("--port=1", "-p1")
+ * in `*value`, or NULL. Returns NULL if no row has this flag. */
 static const struct setting *find_flag(const char *argument, const char **value)
 {
     const size_t length = strcspn(argument, "=");
@@ -353,17 +231,17 @@ static int read_flags(struct config *config, bool given[SETTING_COUNT], int argc
         int result = 0;
 
         if (setting == NULL)
-            return refuse_argument(error, size, argv[i],
-                                   argv[i][0] == '-' ? "unknown flag; --help lists what there is"
-                                                     : "only flags are taken; --help lists them");
+            return reject_argument(error, size, argv[i],
+                                   argv[i][0] == '-' ? "unknown flag; see --help"
+                                                     : "unexpected argument; see --help");
         if (given[setting - SETTINGS])
-            return refuse_flag(error, size, setting->flag, "given twice");
+            return reject_flag(error, size, setting->flag, "specified more than once");
         given[setting - SETTINGS] = true;
-        if (setting->kind == KIND_ACTION && value != NULL)
-            return refuse_flag(error, size, setting->flag, "takes no value");
-        if (setting->kind != KIND_ACTION && value == NULL && ++i == argc)
-            return refuse_flag(error, size, setting->flag, "needs a value");
-        if (setting->kind != KIND_ACTION && value == NULL)
+        if (setting->kind == SETTING_ACTION && value != NULL)
+            return reject_flag(error, size, setting->flag, "takes no value");
+        if (setting->kind != SETTING_ACTION && value == NULL && ++i == argc)
+            return reject_flag(error, size, setting->flag, "requires a value");
+        if (setting->kind != SETTING_ACTION && value == NULL)
             value = argv[i];
         result = take_value(config, setting, setting->flag, value, error, size);
         if (result < 0)
@@ -372,16 +250,16 @@ static int read_flags(struct config *config, bool given[SETTING_COUNT], int argc
     return 0;
 }
 
-/* Reads what no flag gave: from the environment, else the default. */
-static int read_rest(struct config *config, const bool given[SETTING_COUNT], char *error,
-                     size_t size)
+/* Reads the settings that no flag gave from the environment, or else takes the default. */
+static int read_environment(struct config *config, const bool given[SETTING_COUNT], char *error,
+                            size_t size)
 {
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         const struct setting *setting = &SETTINGS[i];
         const char *value = NULL;
         int result = 0;
 
-        if (given[i] || setting->kind == KIND_ACTION)
+        if (given[i] || setting->kind == SETTING_ACTION)
             continue;
         value = getenv(setting->variable);
         if (value == NULL)
@@ -404,62 +282,37 @@ int config_read(struct config *config, int argc, char *const argv[], char *error
     result = read_flags(config, given, argc, argv, error, size);
     if (result < 0 || config->action >= CONFIG_LICENSES)
         return result;
-    return read_rest(config, given, error, size);
+    return read_environment(config, given, error, size);
+}
+
+/* Prints one line: flag, description, environment variable and default. */
+static void print_setting(FILE *stream, const struct setting *setting)
+{
+    const char letter[] = {'-', setting->letter, ',', '\0'};
+    const char *value = setting->value != NULL ? setting->value : "";
+    const int width = 20 - (int)strlen(setting->flag);
+
+    (void)fprintf(stream, "  %-3s %s %-*s %s", setting->letter ? letter : "", setting->flag, width,
+                  value, setting->help);
+    if (setting->variable != NULL)
+        (void)fprintf(stream, " [%s] (%s)", setting->variable,
+                      setting->fallback != NULL ? setting->fallback : setting->fallback_text);
+    (void)fputc('\n', stream);
 }
 
 void config_print_help(FILE *stream, const char *name)
 {
     (void)fprintf(stream,
-                  "Usage: %s [FLAG]...\n"
-                  "Answers GET /version with the version, commit and description of its build.\n\n"
-                  "A flag beats the variable in [brackets], which beats the default.\n\n",
+                  "Usage: %s [OPTION]...\n"
+                  "Serve the build information compiled into this program over HTTP.\n\n"
+                  "Options override the environment variable in brackets, which overrides the\n"
+                  "default in parentheses.\n\n",
                   name);
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
-        const struct setting *setting = &SETTINGS[i];
-        const char *fallback =
-            setting->fallback != NULL ? setting->fallback : setting->shown_fallback;
-        const char letter[] = {'-', setting->letter, ',', '\0'};
-
-        (void)fprintf(stream, "  %-3s %s%s%s\n        %s\n", setting->letter ? letter : "",
-                      setting->flag, setting->value ? " " : "",
-                      setting->value ? setting->value : "", setting->help);
-        if (setting->variable != NULL) {
-            char allowed[ALLOWED_MAX];
-
-            print_allowed(allowed, sizeof allowed, setting);
-            (void)fprintf(stream, "        %s\n        [%s], default: %s\n", allowed,
-                          setting->variable, fallback);
-        }
-    }
-    (void)fprintf(stream,
-                  "\nA listening socket that systemd passes (LISTEN_FDS) is taken instead of "
-                  "--address and --port.\n"
-                  "Exit status: 0 after a clean stop, 1 when something failed, "
-                  "2 for a wrong setting.\n");
-}
-
-void config_print_markdown(FILE *stream)
-{
-    (void)fprintf(stream, "| Flag | Variable | Default | Allowed | Meaning |\n"
-                          "| --- | --- | --- | --- | --- |\n");
-    for (size_t i = 0; i < SETTING_COUNT; i++) {
-        const struct setting *setting = &SETTINGS[i];
-        char allowed[ALLOWED_MAX] = "";
-
-        if (setting->letter != '\0')
-            (void)fprintf(stream, "| `-%c`, `%s` | ", setting->letter, setting->flag);
-        else
-            (void)fprintf(stream, "| `%s` | ", setting->flag);
-        if (setting->variable == NULL) {
-            (void)fprintf(stream, "| | | %s |\n", setting->help);
-            continue;
-        }
-        print_allowed(allowed, sizeof allowed, setting);
-        if (setting->fallback != NULL)
-            (void)fprintf(stream, "`%s` | `%s` | %s | %s |\n", setting->variable, setting->fallback,
-                          allowed, setting->help);
-        else
-            (void)fprintf(stream, "`%s` | %s | %s | %s |\n", setting->variable,
-                          setting->shown_fallback, allowed, setting->help);
-    }
+    for (size_t i = 0; i < SETTING_COUNT; i++)
+        print_setting(stream, &SETTINGS[i]);
+    (void)fputs(
+        "\nDurations take a unit: 500ms, 30s, 2m, 1h. A listening socket passed by systemd\n"
+        "(LISTEN_FDS) replaces --address and --port.\n"
+        "Exit status: 0 after a clean stop, 1 after a failure, 2 for an invalid setting.\n",
+        stream);
 }

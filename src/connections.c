@@ -2,69 +2,25 @@
 
 #include <linux/tcp.h>
 #include <netinet/in.h>
-#include <search.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
 
-#include "address.h"
 #include "clock.h"
 
-/* Records that connections_evict() looks at, so that what it costs does not grow with the list. */
-enum { LOOKS_MAX = 16 };
+/* Number of candidates for eviction. Bounded, so that its cost does not grow with the list. */
+enum { CANDIDATES_MAX = 16 };
 
-/* Milliseconds in which a client that is there sends its next request. */
-enum { SPARED = 10 };
+/* An active client sends its next request within this time, in milliseconds. */
+enum { ACTIVE_TIME = 10 };
 
-/* Milliseconds after a request in which it is looked whether the client has left: two looks or
- * more. Not at those that have been idle for longer, who are the many. */
-enum { FRESH = 3000 };
+/* How long after a request abandoned connections are looked for, in milliseconds: at least two
+ * checks. Connections that have been idle for longer, usually most of them, cost nothing. */
+enum { ABANDONED_TIME = 3000 };
 
-/* How many connections an address has. */
-struct connection_peer {
-    struct address_key key; /* first: a key alone is compared with it */
-    size_t open;
-};
-
-void connections_init(struct connections *connections, size_t max_per_peer)
+void connections_init(struct connections *connections)
 {
-    *connections = (struct connections){.max_per_peer = max_per_peer};
+    *connections = (struct connections){0};
     pthread_mutex_init(&connections->lock, NULL);
-}
-
-static int compare_peers(const void *a, const void *b)
-{
-    return memcmp(a, b, sizeof(struct address_key));
-}
-
-/* Finds the peer of an address, or makes one. Returns NULL when there is no memory. */
-static struct connection_peer *find_peer(struct connections *connections,
-                                         const struct sockaddr *address)
-{
-    const struct address_key key = address_key(address);
-    struct connection_peer *const *node =
-        (struct connection_peer *const *)tfind(&key, &connections->peers, compare_peers);
-    struct connection_peer *peer = NULL;
-
-    if (node != NULL)
-        return *node;
-    peer = calloc(1, sizeof *peer);
-    if (peer == NULL)
-        return NULL;
-    peer->key = key;
-    if (tsearch(peer, &connections->peers, compare_peers) != NULL)
-        return peer;
-    free(peer);
-    return NULL;
-}
-
-/* Takes one connection from a peer, which goes with its last. */
-static void leave_peer(struct connections *connections, struct connection_peer *peer)
-{
-    if (peer == NULL || --peer->open > 0)
-        return;
-    (void)tdelete(peer, &connections->peers, compare_peers);
-    free(peer);
 }
 
 static void link_first(struct connections *connections, struct connection *connection)
@@ -78,7 +34,7 @@ static void link_first(struct connections *connections, struct connection *conne
     connections->first = connection;
 }
 
-static void take_off(struct connections *connections, const struct connection *connection)
+static void unlink_record(struct connections *connections, const struct connection *connection)
 {
     if (connection->previous != NULL)
         connection->previous->next = connection->next;
@@ -90,25 +46,8 @@ static void take_off(struct connections *connections, const struct connection *c
         connections->last = connection->previous;
 }
 
-/* Counts a connection for its address. Returns false when that has as many as it may have, or there
- * is no memory. */
-static bool join_peer(struct connections *connections, struct connection *connection,
-                      const struct sockaddr *address)
-{
-    struct connection_peer *peer = NULL;
-
-    if (connections->max_per_peer == 0)
-        return true;
-    peer = find_peer(connections, address);
-    if (peer == NULL || peer->open == connections->max_per_peer)
-        return false;
-    peer->open++;
-    connection->peer = peer;
-    return true;
-}
-
-/* True when the kernel has bytes for the client that it has not taken. */
-static bool has_unread_answer(int socket)
+/* Returns true if the kernel holds data that the client has not acknowledged. */
+static bool has_unread_response(int socket)
 {
     struct tcp_info info = {0};
     socklen_t size = sizeof info;
@@ -119,17 +58,16 @@ static bool has_unread_answer(int socket)
 
 static void shut_down(struct connections *connections, struct connection *connection)
 {
-    static const struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    static const struct linger reset = {.l_onoff = 1, .l_linger = 0};
 
     connection->is_shut_down = true;
     connections->closing++;
-    if (has_unread_answer(connection->socket))
-        (void)setsockopt(connection->socket, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    if (has_unread_response(connection->socket))
+        (void)setsockopt(connection->socket, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
     (void)shutdown(connection->socket, SHUT_RDWR);
 }
 
-struct connection *connections_add(struct connections *connections, int socket,
-                                   const struct sockaddr *address)
+struct connection *connections_add(struct connections *connections, int socket)
 {
     struct connection *connection = calloc(1, sizeof *connection);
 
@@ -140,12 +78,9 @@ struct connection *connections_add(struct connections *connections, int socket,
     if (connection != NULL) {
         connection->socket = socket;
         connection->accepted = monotonic_milliseconds();
-        atomic_init(&connection->done, connection->accepted);
+        atomic_init(&connection->completed, connection->accepted);
         link_first(connections, connection);
         connections->open++;
-        connection->is_refused = !join_peer(connections, connection, address);
-        if (connection->is_refused)
-            shut_down(connections, connection);
     }
     pthread_mutex_unlock(&connections->lock);
     return connection;
@@ -156,11 +91,10 @@ void connections_remove(struct connections *connections, struct connection *conn
     if (connection == NULL)
         return;
     pthread_mutex_lock(&connections->lock);
-    take_off(connections, connection);
+    unlink_record(connections, connection);
     connections->open--;
     if (connection->is_shut_down)
         connections->closing--;
-    leave_peer(connections, connection->peer);
     pthread_mutex_unlock(&connections->lock);
     free(connection);
 }
@@ -177,7 +111,7 @@ uint64_t connections_opened(struct connections *connections)
 
 bool connection_has_more(const struct connection *connection)
 {
-    static const char empty_line[] = {'\r', '\n'}; /* is skipped, and in no head's size */
+    static const char empty_line[] = {'\r', '\n'}; /* skipped, and not part of any head */
     const uint64_t read = atomic_load(&connection->read);
     struct tcp_info info = {0};
     socklen_t size = sizeof info;
@@ -186,7 +120,7 @@ bool connection_has_more(const struct connection *connection)
            info.tcpi_bytes_received > read + sizeof empty_line;
 }
 
-/* In this order: a request that is read between two looks is seen by the one or the other. */
+/* Checked in this order, so that a request read between the two checks is seen by one of them. */
 static bool is_idle(const struct connection *connection)
 {
     return !connection_has_more(connection) && !atomic_load(&connection->in_request);
@@ -206,8 +140,8 @@ size_t connections_shutdown_idle(struct connections *connections, int64_t accept
     return open;
 }
 
-/* Looks at what has come on a connection and was not read: more than 0 bytes, 0 for its end, -1 for
- * neither. It does not wait, so it may be called with the lock held. */
+/* Returns a positive number if unread data has arrived, 0 at the end of the stream, and -1 if
+ * neither. Does not block, so it may be called with the lock held. */
 static ssize_t peek(int socket)
 {
     char byte = 0;
@@ -216,77 +150,76 @@ static ssize_t peek(int socket)
     return recv(socket, &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT);
 }
 
-/* True when the client has ended its side, its thread has read all, and it has taken all. */
-static bool has_left(const struct connection *connection)
+/* Returns true if the client has closed its side and everything has been read and received. */
+static bool is_abandoned(const struct connection *connection)
 {
-    return peek(connection->socket) == 0 && !has_unread_answer(connection->socket);
+    return peek(connection->socket) == 0 && !has_unread_response(connection->socket);
 }
 
 size_t connections_shutdown_overdue(struct connections *connections, int64_t before)
 {
-    const int64_t fresh = monotonic_milliseconds() - FRESH;
+    const int64_t recent = monotonic_milliseconds() - ABANDONED_TIME;
     size_t count = 0;
 
     pthread_mutex_lock(&connections->lock);
     for (struct connection *at = connections->first; at != NULL; at = at->next) {
-        const int64_t done = atomic_load(&at->done);
+        const int64_t completed = atomic_load(&at->completed);
 
         if (at->is_shut_down)
             continue;
-        if (done <= before) {
+        if (completed <= before) {
             shut_down(connections, at);
             count++;
-        } else if (done > fresh && has_left(at)) {
-            /* Not at first sight: its thread may be about to answer. */
-            if (at->left == done)
+        } else if (completed > recent && is_abandoned(at)) {
+            /* Only the second time: the thread may be about to respond. */
+            if (at->abandoned == completed)
                 shut_down(connections, at);
-            at->left = done;
+            at->abandoned = completed;
         }
     }
     pthread_mutex_unlock(&connections->lock);
     return count;
 }
 
-/* True when it is the turn of its thread, however long that has not run: to read what has come, or
- * to answer a request whose head is complete. A client that drips a head, or does not read an
- * answer, has the turn itself. */
-static bool is_served(const struct connection *connection)
+/* Returns true if the connection waits for its thread, to read data or to answer a complete head,
+ * and false if it waits for the client, to finish a head or to read a response. */
+static bool waits_for_thread(const struct connection *connection)
 {
     if (!atomic_load(&connection->in_request))
         return peek(connection->socket) > 0;
-    return !connection_has_more(connection) && !has_unread_answer(connection->socket);
+    return !connection_has_more(connection) && !has_unread_response(connection->socket);
 }
 
-/* Looks at some records from the end of the list, and puts them at its begin, so that the next look
- * sees others. Returns that which has completed no request for longest, or NULL when none may be
- * shut down. */
-static struct connection *find_oldest(struct connections *connections, int64_t before)
+/* Examines some records at the end of the list and moves them to the front, so that the next call
+ * sees others. Returns the one whose last request completed longest ago and at or before `before`,
+ * or NULL if none qualifies. */
+static struct connection *find_candidate(struct connections *connections, int64_t before)
 {
     struct connection *oldest = NULL;
-    int64_t least = before + 1;
+    int64_t oldest_time = before + 1;
 
-    for (size_t looks = 0; looks < LOOKS_MAX && looks < connections->open; looks++) {
+    for (size_t i = 0; i < CANDIDATES_MAX && i < connections->open; i++) {
         struct connection *at = connections->last;
-        const int64_t done = atomic_load(&at->done);
+        const int64_t completed = atomic_load(&at->completed);
 
-        take_off(connections, at);
+        unlink_record(connections, at);
         link_first(connections, at);
-        if (at->is_shut_down || done >= least || is_served(at))
+        if (at->is_shut_down || completed >= oldest_time || waits_for_thread(at))
             continue;
         oldest = at;
-        least = done;
+        oldest_time = completed;
     }
     return oldest;
 }
 
 bool connections_evict(struct connections *connections, size_t limit)
 {
-    const int64_t before = monotonic_milliseconds() - SPARED;
+    const int64_t before = monotonic_milliseconds() - ACTIVE_TIME;
     struct connection *oldest = NULL;
 
     pthread_mutex_lock(&connections->lock);
     if (connections->open - connections->closing > limit)
-        oldest = find_oldest(connections, before);
+        oldest = find_candidate(connections, before);
     if (oldest != NULL)
         shut_down(connections, oldest);
     pthread_mutex_unlock(&connections->lock);

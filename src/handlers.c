@@ -5,101 +5,100 @@
 #include <string.h>
 
 #include "json.h"
-#include "openapi.h"
-#include "page.h"
 #include "parse.h"
 #include "reply.h"
 
-#define PROBLEM "application/problem+json"
-#define JSON "application/json"
-
-/* Answers that depend on the methods that a route takes, or the server as a whole. */
-struct by_methods {
-    struct reply *options;
-    struct reply *not_allowed;
+/* Positions in a set of responses. A response to OPTIONS, and one with status 405, is indexed by
+ * the allowed methods. */
+enum {
+    METHOD_SETS = (METHOD_GET | METHOD_HEAD | METHOD_OPTIONS) + 1,
+    ROUTE = 0,
+    ROUTE_DRAINING = ROUTE + ROUTES_MAX,
+    FAULT = ROUTE_DRAINING + ROUTES_MAX,
+    OPTIONS = FAULT + FAULT_COUNT,
+    NOT_ALLOWED = OPTIONS + METHOD_SETS,
+    NOT_FOUND = NOT_ALLOWED + METHOD_SETS,
+    NOT_IMPLEMENTED,
+    REPLIES,
 };
-
-/* How many sets of methods there are. */
-enum { METHOD_SETS = (METHOD_GET | METHOD_HEAD | METHOD_OPTIONS) + 1 };
 
 struct handlers {
-    struct reply *version;
-    struct reply *alive;
-    struct reply *ready;
-    struct reply *draining;
-    struct reply *metrics[2]; /* by enum metrics_format */
-    struct reply *page;
-    struct reply *badge;
-    struct reply *openapi;
-    struct reply *faults[FAULT_COUNT]; /* none for FAULT_NONE */
-    struct reply *not_found;
-    struct reply *not_implemented;
-    struct by_methods by_methods[METHOD_SETS]; /* of those that any route takes */
+    struct route_context context;
+    unsigned threads;
+    struct reply *sets[][REPLIES]; /* per thread; NULL where there is no response */
 };
 
-/* A problem document (RFC 9457) of the type about:blank, whose title is the status' phrase. */
+/* Creates a problem document (RFC 9457) of type about:blank, whose title is the status phrase. */
 static struct reply *create_problem(unsigned status, const char *title, const char *allow,
                                     const char *detail)
 {
     const struct json_field fields[] = {
         {.name = "type", .text = "about:blank"},
         {.name = "title", .text = title},
-        {.name = "status", .number = (int)status},
+        {.name = "status", .number = status},
         {.name = "detail", .text = detail},
     };
 
-    return reply_create(status,
-                        &(const struct reply_fields){.content_type = PROBLEM, .allow = allow},
-                        json_object(fields, sizeof fields / sizeof *fields));
+    return reply_create(
+        status, &(const struct reply_fields){.content_type = REPLY_PROBLEM_TYPE, .allow = allow},
+        json_object(fields, sizeof fields / sizeof *fields));
 }
 
-static struct reply *create_json(unsigned status, char *body)
+/* Creates the responses to OPTIONS and to methods that are not allowed, unless they exist. */
+static bool create_for_methods(struct reply *set[REPLIES], unsigned methods)
 {
-    return reply_create(status, &(const struct reply_fields){.content_type = JSON}, body);
-}
+    char allow[ROUTES_ALLOW_MAX];
+    char detail[ROUTES_ALLOW_MAX + 64];
 
-static struct reply *create_status(unsigned status, const char *word)
-{
-    const struct json_field field = {.name = "status", .text = word};
-
-    return create_json(status, json_object(&field, 1));
-}
-
-/* Makes them once for all routes that take the same. */
-static bool create_by_methods(struct by_methods *answers, unsigned methods)
-{
-    char allow[ROUTER_ALLOW_MAX];
-    char detail[ROUTER_ALLOW_MAX + 64];
-
-    if (answers->options != NULL)
+    if (set[OPTIONS + methods] != NULL)
         return true;
-    router_print_allow(allow, sizeof allow, methods);
-    (void)snprintf(detail, sizeof detail, "This path takes %s.", allow);
-    answers->options = reply_create(204, &(const struct reply_fields){.allow = allow}, strdup(""));
-    answers->not_allowed = create_problem(405, "Method Not Allowed", allow, detail);
-    return answers->options != NULL && answers->not_allowed != NULL;
+    routes_print_allow(allow, sizeof allow, methods);
+    (void)snprintf(detail, sizeof detail, "Allowed methods: %s.", allow);
+    set[OPTIONS + methods] =
+        reply_create(204, &(const struct reply_fields){.allow = allow}, strdup(""));
+    set[NOT_ALLOWED + methods] = create_problem(405, "Method Not Allowed", allow, detail);
+    return set[OPTIONS + methods] != NULL && set[NOT_ALLOWED + methods] != NULL;
 }
 
-/* Says every path that there is. */
+static bool create_for_route(struct handlers *handlers, size_t i)
+{
+    struct reply **set = handlers->sets[0];
+    size_t count = 0;
+    const struct route *route = &routes_all(&count)[i];
+    const struct reply_fields fields = {.content_type = route->media_type,
+                                        .content_security_policy = route->content_security_policy};
+
+    if (route->is_live)
+        set[ROUTE + i] = reply_create_live(200, &fields, route->make, &handlers->context);
+    else
+        set[ROUTE + i] = reply_create(200, &fields, route->make(&handlers->context));
+    if (set[ROUTE + i] == NULL || !create_for_methods(set, route->methods))
+        return false;
+    if (route->make_draining == NULL)
+        return true;
+    set[ROUTE_DRAINING + i] = reply_create(503, &fields, route->make_draining(&handlers->context));
+    return set[ROUTE_DRAINING + i] != NULL;
+}
+
+/* Creates the 404 response, which lists the valid paths. */
 static struct reply *create_not_found(const char *base_path)
 {
-    char detail[128 + PARSE_BASE_PATH_MAX + ENDPOINT_COUNT * 64];
+    char detail[128 + PARSE_BASE_PATH_MAX + ROUTES_MAX * 64];
     size_t count = 0;
-    const struct route *routes = router_routes(&count);
-    size_t used =
-        (size_t)snprintf(detail, sizeof detail, "Nothing is served at this path. There are");
+    const struct route *routes = routes_all(&count);
+    size_t used = (size_t)snprintf(detail, sizeof detail, "Not found. Valid paths:");
 
     for (size_t i = 0; i < count; i++)
         used += (size_t)snprintf(detail + used, sizeof detail - used, "%s %s", i > 0 ? "," : "",
                                  routes[i].path);
     if (base_path != NULL)
-        used += (size_t)snprintf(detail + used, sizeof detail - used, ", and the same below %s",
+        used += (size_t)snprintf(detail + used, sizeof detail - used, ", and the same under %s",
                                  base_path);
     (void)snprintf(detail + used, sizeof detail - used, ".");
     return create_problem(404, "Not Found", NULL, detail);
 }
 
-static bool create_faults(struct handlers *handlers)
+static bool create_faults(struct reply *set[REPLIES])
 {
     static const struct {
         unsigned status;
@@ -108,98 +107,70 @@ static bool create_faults(struct handlers *handlers)
     } faults[FAULT_COUNT] = {
         [FAULT_METHOD] = {400, "Bad Request", "The method is not a token (RFC 9110, section 9.1)."},
         [FAULT_TARGET] = {400, "Bad Request",
-                          "The request target has a form or a byte that is not allowed (RFC 9112, "
-                          "section 3.2)."},
+                          "The request target is malformed (RFC 9112, section 3.2)."},
         [FAULT_HOST] = {400, "Bad Request",
-                        "A request has exactly one Host field: a name or an address, and at most "
+                        "Exactly one Host header is required: a name or an address, and at most "
                         "one port (RFC 9112, section 3.2)."},
         [FAULT_FIELD] = {400, "Bad Request",
-                         "A field has a byte that is not allowed (RFC 9110, section 5.5)."},
-        [FAULT_BODY] = {413, "Content Too Large", "No request takes content here: send none."},
+                         "A header contains a forbidden byte (RFC 9110, section 5.5)."},
+        [FAULT_BODY] = {413, "Content Too Large", "Request bodies are not accepted."},
         [FAULT_EXPECT] = {417, "Expectation Failed",
-                          "No expectation but 100-continue is known (RFC 9110, section 10.1.1)."},
+                          "Only the 100-continue expectation is supported (RFC 9110, section "
+                          "10.1.1)."},
     };
     bool complete = true;
 
     for (size_t i = FAULT_NONE + 1; i < FAULT_COUNT; i++) {
-        handlers->faults[i] =
-            create_problem(faults[i].status, faults[i].title, NULL, faults[i].detail);
-        complete = complete && handlers->faults[i] != NULL;
+        set[FAULT + i] = create_problem(faults[i].status, faults[i].title, NULL, faults[i].detail);
+        complete = complete && set[FAULT + i] != NULL;
     }
     return complete;
 }
 
-static char *print_text(void *metrics)
+/* Fills the set of the first thread. Returns false if out of memory. */
+static bool create_first_set(struct handlers *handlers, const char *base_path)
 {
-    return metrics_print(metrics, METRICS_TEXT);
-}
-
-static char *print_openmetrics(void *metrics)
-{
-    return metrics_print(metrics, METRICS_OPENMETRICS);
-}
-
-static bool create_metrics(struct handlers *handlers, struct metrics *metrics)
-{
-    char *(*const make[])(void *) = {print_text, print_openmetrics};
-    bool complete = true;
-
-    for (unsigned format = METRICS_TEXT; format <= METRICS_OPENMETRICS; format++) {
-        const struct reply_fields fields = {.content_type = metrics_media_type(format)};
-
-        handlers->metrics[format] = reply_create_live(200, &fields, make[format], metrics);
-        complete = complete && handlers->metrics[format] != NULL;
-    }
-    return complete;
-}
-
-/* What is there for people and their tools. */
-static bool create_documents(struct handlers *handlers, const struct build_info *info)
-{
-    const struct reply_fields page = {.content_type = "text/html; charset=utf-8",
-                                      .content_security_policy = page_policy()};
-    const struct reply_fields badge = {.content_type = "image/svg+xml",
-                                       .content_security_policy = "default-src 'none'"};
-
-    handlers->page = reply_create(200, &page, page_create(info));
-    handlers->badge = reply_create(200, &badge, page_create_badge(info));
-    handlers->openapi = create_json(200, openapi_create());
-    return handlers->page != NULL && handlers->badge != NULL && handlers->openapi != NULL;
-}
-
-/* Makes everything; returns false when anything is missing. */
-static bool create_all(struct handlers *handlers, const struct build_info *info,
-                       const char *base_path, struct metrics *metrics)
-{
+    struct reply **set = handlers->sets[0];
     size_t count = 0;
-    const struct route *routes = router_routes(&count);
-    bool complete = create_faults(handlers);
+    bool complete = create_faults(set);
 
-    complete = create_metrics(handlers, metrics) && complete;
-    complete = create_documents(handlers, info) && complete;
-    handlers->version = create_json(200, build_info_document(info));
-    handlers->alive = create_status(200, "ok");
-    handlers->ready = create_status(200, "ready");
-    handlers->draining = create_status(503, "draining");
-    handlers->not_found = create_not_found(base_path);
-    handlers->not_implemented = create_problem(
-        501, "Not Implemented", NULL, "This server knows no such method; methods are upper case.");
-    complete = complete && handlers->version != NULL && handlers->alive != NULL &&
-               handlers->ready != NULL && handlers->draining != NULL &&
-               handlers->not_found != NULL && handlers->not_implemented != NULL;
-    complete =
-        create_by_methods(&handlers->by_methods[router_methods()], router_methods()) && complete;
+    (void)routes_all(&count);
     for (size_t i = 0; complete && i < count; i++)
-        complete = create_by_methods(&handlers->by_methods[routes[i].methods], routes[i].methods);
-    return complete;
+        complete = create_for_route(handlers, i);
+    complete = complete && create_for_methods(set, routes_methods()); /* for OPTIONS * */
+    set[NOT_FOUND] = create_not_found(base_path);
+    set[NOT_IMPLEMENTED] = create_problem(501, "Not Implemented", NULL,
+                                          "Unknown method (method names are case-sensitive).");
+    return complete && set[NOT_FOUND] != NULL && set[NOT_IMPLEMENTED] != NULL;
 }
 
-struct handlers *handlers_create(const struct build_info *info, const char *base_path,
-                                 struct metrics *metrics)
+/* Fills the sets of the other threads with copies. Returns false if out of memory. */
+static bool copy_first_set(struct handlers *handlers)
 {
-    struct handlers *handlers = calloc(1, sizeof *handlers);
+    for (unsigned thread = 1; thread < handlers->threads; thread++) {
+        for (size_t i = 0; i < REPLIES; i++) {
+            const struct reply *original = handlers->sets[0][i];
 
-    if (handlers == NULL || create_all(handlers, info, base_path, metrics))
+            if (original == NULL)
+                continue;
+            handlers->sets[thread][i] = reply_copy(original);
+            if (handlers->sets[thread][i] == NULL)
+                return false;
+        }
+    }
+    return true;
+}
+
+struct handlers *handlers_create(const struct route_context *context, const char *base_path,
+                                 unsigned threads)
+{
+    struct handlers *handlers = calloc(1, sizeof *handlers + threads * sizeof handlers->sets[0]);
+
+    if (handlers == NULL)
+        return NULL;
+    handlers->context = *context;
+    handlers->threads = threads;
+    if (create_first_set(handlers, base_path) && copy_first_set(handlers))
         return handlers;
     handlers_free(handlers);
     return NULL;
@@ -209,67 +180,42 @@ void handlers_free(struct handlers *handlers)
 {
     if (handlers == NULL)
         return;
-    reply_free(handlers->version);
-    reply_free(handlers->alive);
-    reply_free(handlers->ready);
-    reply_free(handlers->draining);
-    reply_free(handlers->metrics[METRICS_TEXT]);
-    reply_free(handlers->metrics[METRICS_OPENMETRICS]);
-    reply_free(handlers->page);
-    reply_free(handlers->badge);
-    reply_free(handlers->openapi);
-    reply_free(handlers->not_found);
-    reply_free(handlers->not_implemented);
-    for (size_t i = 0; i < FAULT_COUNT; i++)
-        reply_free(handlers->faults[i]);
-    for (size_t i = 0; i < METHOD_SETS; i++) {
-        reply_free(handlers->by_methods[i].options);
-        reply_free(handlers->by_methods[i].not_allowed);
+    /* Copies first: they share the bodies of the originals. */
+    for (unsigned thread = handlers->threads; thread-- > 0;) {
+        for (size_t i = 0; i < REPLIES; i++)
+            reply_free(handlers->sets[thread][i]);
     }
     free(handlers);
 }
 
-/* Alive while draining too: a liveness probe that failed then would have the process killed. */
-static const struct reply *answer_route(const struct handlers *handlers,
-                                        const struct request *request, bool draining)
+static size_t find_for_methods(unsigned methods, enum method method)
 {
-    switch (request->route->endpoint) {
-    case ENDPOINT_LIVENESS:
-        return handlers->alive;
-    case ENDPOINT_READINESS:
-        return draining ? handlers->draining : handlers->ready;
-    case ENDPOINT_METRICS:
-        return handlers->metrics[request->prefers_openmetrics ? METRICS_OPENMETRICS : METRICS_TEXT];
-    case ENDPOINT_PAGE:
-        return handlers->page;
-    case ENDPOINT_BADGE:
-        return handlers->badge;
-    case ENDPOINT_OPENAPI:
-        return handlers->openapi;
-    default:
-        return handlers->version;
-    }
+    return (method == METHOD_OPTIONS ? OPTIONS : NOT_ALLOWED) + methods;
 }
 
-static const struct reply *answer_methods(const struct by_methods *answers, enum method method)
-{
-    return method == METHOD_OPTIONS ? answers->options : answers->not_allowed;
-}
-
-const struct reply *handlers_answer(const struct handlers *handlers, const struct request *request,
-                                    bool draining)
+/* Returns the position of the response in a set. */
+static size_t find(const struct request *request, bool draining)
 {
     const struct route *route = request->route;
+    size_t count = 0;
+    size_t row = 0;
 
     if (request->fault != FAULT_NONE)
-        return handlers->faults[request->fault];
+        return FAULT + request->fault;
     if (request->method == METHOD_UNKNOWN)
-        return handlers->not_implemented;
+        return NOT_IMPLEMENTED;
     if (request->form != TARGET_PATH)
-        return answer_methods(&handlers->by_methods[router_methods()], request->method);
+        return find_for_methods(routes_methods(), request->method);
     if (route == NULL)
-        return handlers->not_found;
+        return NOT_FOUND;
     if (request->method == METHOD_OPTIONS || (route->methods & request->method) == 0)
-        return answer_methods(&handlers->by_methods[route->methods], request->method);
-    return answer_route(handlers, request, draining);
+        return find_for_methods(route->methods, request->method);
+    row = (size_t)(route - routes_all(&count));
+    return draining && route->make_draining != NULL ? ROUTE_DRAINING + row : ROUTE + row;
+}
+
+const struct reply *handlers_answer(const struct handlers *handlers, unsigned thread,
+                                    const struct request *request, bool draining)
+{
+    return handlers->sets[thread][find(request, draining)];
 }

@@ -1,25 +1,31 @@
 #include "json.h"
 
 #include <cjson/cJSON.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #if CJSON_VERSION_MAJOR * 1000000 + CJSON_VERSION_MINOR * 1000 + CJSON_VERSION_PATCH < 1007019
-#error "cJSON 1.7.19 or later is needed: earlier releases have known memory faults"
+#error "cJSON 1.7.19 or later is required: earlier releases have known memory errors"
 #endif
+
+static bool add_field(cJSON *object, const struct json_field *field)
+{
+    char number[sizeof "-9223372036854775808"];
+
+    if (field->text != NULL)
+        return cJSON_AddStringToObject(object, field->name, field->text) != NULL;
+    /* cJSON's numbers are doubles, which are exact only up to 2^53. */
+    (void)snprintf(number, sizeof number, "%" PRId64, field->number);
+    return cJSON_AddRawToObject(object, field->name, number) != NULL;
+}
 
 static bool add_fields(cJSON *object, const struct json_field *fields, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        const cJSON *added = object;
-
-        if (fields[i].text != NULL)
-            added = cJSON_AddStringToObject(object, fields[i].name, fields[i].text);
-        else if (fields[i].number > 0)
-            added = cJSON_AddNumberToObject(object, fields[i].name, fields[i].number);
-        if (added == NULL)
+        if (!add_field(object, &fields[i]))
             return false;
     }
     return true;

@@ -9,17 +9,18 @@
 #include "clock.h"
 #include "notify.h"
 
-/* Milliseconds that a request may be on its way; a stop with idle connections takes this long. */
+/* How long a request can be on its way, in milliseconds. A shutdown with idle connections takes
+ * this long. */
 enum { IDLE_GRACE = 250 };
 
-/* Milliseconds between looks at the connections while stopping. */
+/* Time between checks of the connections during shutdown, in milliseconds. */
 enum { POLL_INTERVAL = 10 };
 
-/* Milliseconds that a sweep is late only when the whole process did not run. */
-enum { STANDSTILL = 1000 };
+/* Extra time for a shutdown on a busy machine, in milliseconds. */
+enum { STOP_MARGIN = 5000 };
 
-/* A signal that is blocked is kept for who waits for it, even when it is ignored: so one that is to
- * stay ignored is left out. */
+/* Returns the signals that stop the service. Leaves SIGHUP out if it is ignored: a blocked signal
+ * becomes pending even if it is ignored. */
 static sigset_t stop_signals(void)
 {
     struct sigaction hangup = {.sa_handler = SIG_DFL};
@@ -61,9 +62,9 @@ static int64_t earlier(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-/* Waits for a signal until `deadline`, and at least looks; sweeps the server when that is due, at
- * `*sweep` (both in milliseconds of CLOCK_MONOTONIC). Returns the signal's number, 0, or a negative
- * errno when the kernel does not let us wait. */
+/* Waits for a signal until `deadline`, checking at least once, and sweeps the server when `*sweep`
+ * is due (both in milliseconds of CLOCK_MONOTONIC). Returns the signal's number, 0 if none arrived,
+ * or a negative errno if waiting failed. */
 static int wait_for_signal(struct server *server, int64_t deadline, int64_t *sweep)
 {
     const sigset_t set = stop_signals();
@@ -75,23 +76,22 @@ static int wait_for_signal(struct server *server, int64_t deadline, int64_t *swe
             .tv_nsec = left > 0 ? (long)(left % 1000) * 1000000 : 0,
         };
         const int number = sigtimedwait(&set, NULL, &timeout);
-        const int error = errno; /* before the clock is asked, which may have an error of its own */
+        const int error = errno; /* reading the clock may change it */
         const int64_t now = monotonic_milliseconds();
 
         if (number > 0)
             return number;
         if (error != EAGAIN && error != EINTR) /* EINTR: stopped and continued */
             return -error;
-        if (now >= *sweep) {
-            /* Who was stopped or asleep until now first reads what has come meanwhile. */
-            *sweep = now + (now < *sweep + STANDSTILL ? server_sweep(server) : STANDSTILL);
-        }
+        if (now >= *sweep)
+            *sweep = now + server_sweep(server);
         if (now >= deadline)
             return 0;
     }
 }
 
-/* Waits for the connections to end; `*open` is how many are left. Returns as wait_for_signal(). */
+/* Waits for the connections to end, and stores how many are left in `*open`. Returns the same as
+ * wait_for_signal(). */
 static int wait_for_connections(struct server *server, int64_t timeout, int64_t drained,
                                 int64_t *sweep, size_t *open)
 {
@@ -100,12 +100,13 @@ static int wait_for_connections(struct server *server, int64_t timeout, int64_t 
 
     for (;;) {
         const int64_t now = monotonic_milliseconds();
-        /* Everybody has the grace from the begin of the drain, late-comers from their own. */
+        /* The grace period starts with the drain or, for later connections, when they were
+         * accepted. */
         const int64_t before = now - drained >= IDLE_GRACE ? now - IDLE_GRACE : INT64_MIN;
         int number = 0;
 
         *open = server_close_idle(server, before);
-        /* Twice: a thread may have accepted a connection and not said so yet. */
+        /* Twice in a row: a thread may have accepted a connection that is not counted yet. */
         if ((*open == 0 && last == 0) || now >= deadline)
             return 0;
         last = *open;
@@ -115,11 +116,8 @@ static int wait_for_connections(struct server *server, int64_t timeout, int64_t 
     }
 }
 
-/* Milliseconds that a stop may take beyond what the settings give it, on a machine that is busy. */
-enum { STOP_MARGIN = 5000 };
-
-/* Stops the server's work because of a signal; `*open` is how many connections are left. Returns as
- * wait_for_signal(). */
+/* Shuts down because of a signal, and stores how many connections are left in `*open`. Returns the
+ * same as wait_for_signal(). */
 static int stop(struct server *server, const struct config *config, struct log *log, int notifier,
                 int number, int64_t *sweep, size_t *open)
 {
@@ -153,7 +151,7 @@ int lifecycle_run(struct server *server, const struct config *config, struct log
         log_write(log, LOG_ERROR, "cannot wait for signals",
                   &(const struct log_field){.name = "error", .text = strerror(-number)}, 1);
     else if (number > 0)
-        log_write(log, LOG_WARN, "second signal, leaving at once", NULL, 0);
+        log_write(log, LOG_WARN, "second signal, exiting immediately", NULL, 0);
     else if (open > 0)
         log_write(log, LOG_WARN, "shutdown timeout, closing connections",
                   &(const struct log_field){.name = "connections", .number = (int64_t)open}, 1);

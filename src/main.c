@@ -1,4 +1,4 @@
-/* The order of start and stop, and the exit codes. */
+/* Starts and stops the program, and chooses its exit status. */
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,7 +26,7 @@
 
 enum { EXIT_STOPPED = 0, EXIT_FAILED = 1, EXIT_BAD_SETTING = 2 };
 
-/* Sanitizers and the measuring of coverage write files and start processes. */
+/* Sanitizers and coverage measurement write files and start processes. */
 #ifdef INSTRUMENTED
 enum { IS_INSTRUMENTED = 1 };
 #else
@@ -35,11 +35,11 @@ enum { IS_INSTRUMENTED = 0 };
 
 enum {
     DEFAULT_CONNECTIONS = 10000,
-    /* Descriptors that are no connections: three standard ones, the listener and two files below
-     * /proc with some to spare, and of each thread an epoll set and an eventfd, and connections
-     * that are there until others are closed in their place. */
+    /* Descriptors other than connections: the standard ones, the listener and two files in /proc,
+     * with some to spare; and per thread an epoll set, an eventfd, and connections that exceed the
+     * limit until others are evicted. */
     SPARE_FILES = 16,
-    FILES_OF_A_THREAD = 2 + SERVER_SPARE_CONNECTIONS,
+    FILES_PER_THREAD = 2 + SERVER_SPARE_CONNECTIONS,
 };
 
 static int fail(const char *name, const char *error, int status)
@@ -48,8 +48,7 @@ static int fail(const char *name, const char *error, int status)
     return status;
 }
 
-/* Ends what was printed to stdout: a full disk or a closed descriptor must not look like success.
- */
+/* Flushes stdout. A full disk or a closed descriptor must not look like success. */
 static int finish_output(const char *name)
 {
     if (fflush(stdout) == 0 && ferror(stdout) == 0)
@@ -76,39 +75,38 @@ static int print_licenses(const struct build_info *info)
     const unsigned char *const file = licenses_get(&size);
 
     if (isatty(STDOUT_FILENO))
-        return fail(info->name,
-                    "--licenses: stdout is a terminal, and this is a gzip file: add '| gunzip'",
+        return fail(info->name, "--licenses: the output is a gzip file; pipe it to gunzip",
                     EXIT_FAILED);
     (void)fwrite(file, 1, size, stdout);
     return finish_output(info->name);
 }
 
-/* Writes the one line that says why the server cannot run. */
+/* Logs why the server cannot run. Returns the exit status. */
 static int fail_to_run(struct log *log, const char *what, const char *why)
 {
     log_write(log, LOG_ERROR, what, &(const struct log_field){.name = "error", .text = why}, 1);
     return EXIT_FAILED;
 }
 
-/* Finds out the numbers that were not given. Returns 0, or -1 when the limit of open files,
- * `files`, has no room for the connections that were asked for. */
+/* Determines the defaults that depend on the machine. Returns 0, or -1 after logging an error if
+ * `files`, the open-file limit, is too low for the connections. */
 static int resolve_config(struct config *config, uint32_t files, struct log *log)
 {
-    uint32_t needed = 0;
-    uint32_t room = 0;
+    uint32_t reserved = 0;
+    uint32_t available = 0;
 
     if (config->threads == 0)
         config->threads = resources_cpus("/sys/fs/cgroup", "/proc/self/cgroup");
     if (config->max_connections != 0 && config->threads > config->max_connections)
         config->threads = config->max_connections;
-    needed = SPARE_FILES + config->threads * FILES_OF_A_THREAD;
-    room = files > needed ? files - needed : 0;
+    reserved = SPARE_FILES + config->threads * FILES_PER_THREAD;
+    available = files > reserved ? files - reserved : 0;
     if (config->max_connections == 0)
-        config->max_connections = room < DEFAULT_CONNECTIONS ? room : DEFAULT_CONNECTIONS;
-    if (config->max_connections >= config->threads && config->max_connections <= room)
+        config->max_connections = available < DEFAULT_CONNECTIONS ? available : DEFAULT_CONNECTIONS;
+    if (config->max_connections >= config->threads && config->max_connections <= available)
         return 0;
     log_write(
-        log, LOG_ERROR, "the limit of open files is too low",
+        log, LOG_ERROR, "the open-file limit is too low",
         (const struct log_field[]){{.name = "limit", .number = files},
                                    {.name = "threads", .number = config->threads},
                                    {.name = "max_connections", .number = config->max_connections}},
@@ -116,8 +114,8 @@ static int resolve_config(struct config *config, uint32_t files, struct log *log
     return -1;
 }
 
-/* Enters the sandbox as the setting says, and writes what then holds into `text`. Returns false
- * when it had to hold all and does not. */
+/* Enters the sandbox according to the settings, and writes what is in force to `text`. Returns
+ * false if the sandbox is required and incomplete. */
 static bool enter_sandbox(const struct config *config, bool is_instrumented,
                           char text[SANDBOX_TEXT_MAX])
 {
@@ -130,8 +128,8 @@ static bool enter_sandbox(const struct config *config, bool is_instrumented,
     return config->sandbox != SANDBOX_REQUIRE;
 }
 
-/* Takes the listening socket that was passed, or opens one. Returns false after a line of the log.
- */
+/* Takes over the listening socket passed by the service manager, or opens one. Returns false after
+ * logging an error. */
 static bool open_listener(struct server_parts *parts)
 {
     const struct config *config = parts->config;
@@ -140,10 +138,10 @@ static bool open_listener(struct server_parts *parts)
     parts->listener = listener_take(error, sizeof error);
     parts->is_shared = parts->listener >= 0;
     if (parts->listener == -EINVAL) {
-        log_write(parts->log, LOG_ERROR, "cannot take the socket that was passed",
+        log_write(parts->log, LOG_ERROR, "cannot use the socket passed by the service manager",
                   (const struct log_field[]){
                       {.name = "error", .text = error},
-                      {.name = "allowed", .text = "LISTEN_FDS=1, a TCP socket that listens"}},
+                      {.name = "allowed", .text = "LISTEN_FDS=1 and a listening TCP socket"}},
                   2);
         return false;
     }
@@ -161,7 +159,16 @@ static bool open_listener(struct server_parts *parts)
     return false;
 }
 
-/* Says where the server listens, and as what. */
+static void log_sandbox_failure(struct log *log, const char *sandbox)
+{
+    log_write(log, LOG_ERROR, "cannot enter the sandbox",
+              (const struct log_field[]){{.name = "error", .text = sandbox},
+                                         {.name = "allowed",
+                                          .text = "--sandbox auto uses what the kernel supports, "
+                                                  "--sandbox off disables it"}},
+              2);
+}
+
 static void log_listening(const struct server_parts *parts, const struct build_info *info,
                           const char *sandbox)
 {
@@ -186,73 +193,35 @@ static void log_listening(const struct server_parts *parts, const struct build_i
         parts->is_shared ? 8 : 7);
 }
 
-/* Enters the sandbox and serves, until a signal. */
-static int serve_confined(const struct server_parts *parts, const struct build_info *info,
-                          int notifier)
+/* Runs the threads until a signal stops them. Takes ownership of the listener. */
+static int run(const struct server_parts *parts, const struct build_info *info, int notifier,
+               const char *sandbox)
 {
-    struct log *log = parts->log;
-    struct server *server = NULL;
-    char sandbox[SANDBOX_TEXT_MAX];
+    struct server *server = server_start(parts);
     int status = EXIT_FAILED;
 
-    /* Everything is open by now, and there is no thread yet that would stay outside. */
-    if (!enter_sandbox(parts->config, IS_INSTRUMENTED, sandbox)) {
-        log_write(log, LOG_ERROR, "cannot enter the sandbox",
-                  (const struct log_field[]){{.name = "error", .text = sandbox},
-                                             {.name = "allowed",
-                                              .text = "--sandbox auto takes what there is, "
-                                                      "--sandbox off does without"}},
-                  2);
-        (void)close(parts->listener);
-        return EXIT_FAILED;
-    }
-    server = server_start(parts);
     if (server == NULL)
-        return fail_to_run(log, "cannot start", "no memory, threads or descriptors for the server");
+        return fail_to_run(parts->log, "cannot start",
+                           "out of memory, threads or file descriptors");
     log_listening(parts, info, sandbox);
-    notify_ready(notifier, info->version, log);
-    status = lifecycle_run(server, parts->config, log, notifier);
+    notify_ready(notifier, info->version, parts->log);
+    status = lifecycle_run(server, parts->config, parts->log, notifier);
     server_stop(server);
-    log_write(log, LOG_INFO, "stopped", NULL, 0);
+    log_write(parts->log, LOG_INFO, "stopped", NULL, 0);
     return status;
 }
 
-/* Serves with the answers made, until a signal. */
-static int serve_answers(struct server_parts *parts, const struct build_info *info)
-{
-    int notifier = -1;
-    int status = EXIT_FAILED;
-
-    if (!open_listener(parts))
-        return EXIT_FAILED;
-    notifier = notify_open(parts->log);
-    status = serve_confined(parts, info, notifier);
-    if (notifier >= 0)
-        (void)close(notifier);
-    return status;
-}
-
-/* Makes the answers, and serves. */
-static int serve_metrics(struct server_parts *parts, const struct build_info *info)
-{
-    struct handlers *handlers = handlers_create(info, parts->config->base_path, parts->metrics);
-    int status = EXIT_FAILED;
-
-    if (handlers == NULL)
-        return fail_to_run(parts->log, "cannot start", "no memory for the answers");
-    parts->handlers = handlers;
-    status = serve_answers(parts, info);
-    handlers_free(handlers);
-    return status;
-}
-
+/* Serves until a signal, and releases everything in the opposite order. */
 static int serve(struct config *config, const struct build_info *info)
 {
-    struct metrics *metrics = NULL;
     const uint32_t files = resources_open_files();
-    struct usage usage;
     struct log log;
+    struct server_parts parts = {.config = config, .log = &log, .listener = -1};
+    struct handlers *handlers = NULL;
+    struct usage usage;
+    char sandbox[SANDBOX_TEXT_MAX];
     int blocked = 0;
+    int notifier = -1;
     int status = EXIT_FAILED;
 
     log_init(&log, STDERR_FILENO, config->log_format, config->log_level);
@@ -262,21 +231,40 @@ static int serve(struct config *config, const struct build_info *info)
         return fail_to_run(&log, "cannot block signals", strerror(-blocked));
     if (resolve_config(config, files, &log) < 0)
         return EXIT_FAILED;
+
     usage_open(&usage, "/proc/self", files);
-    metrics = metrics_create(&(const struct metrics_parts){info, &log, &usage, config->threads,
-                                                           config->max_connections});
-    if (metrics == NULL)
-        status = fail_to_run(&log, "cannot start", "no memory for the metrics");
-    else
-        status = serve_metrics(
-            &(struct server_parts){.config = config, .log = &log, .metrics = metrics}, info);
-    metrics_free(metrics);
+    parts.metrics = metrics_create(&(const struct metrics_parts){
+        info, &log, &usage, config->threads, config->max_connections});
+    if (parts.metrics != NULL)
+        handlers = handlers_create(&(const struct route_context){info, parts.metrics},
+                                   config->base_path, config->threads);
+    parts.handlers = handlers;
+    if (handlers == NULL) {
+        (void)fail_to_run(&log, "cannot start", "out of memory preparing responses");
+        goto cleanup;
+    }
+    if (!open_listener(&parts))
+        goto cleanup;
+    notifier = notify_open(&log);
+    /* All files are open by now, and no thread exists yet that would stay outside. */
+    if (!enter_sandbox(config, IS_INSTRUMENTED, sandbox)) {
+        log_sandbox_failure(&log, sandbox);
+        (void)close(parts.listener);
+        goto cleanup;
+    }
+    status = run(&parts, info, notifier, sandbox);
+
+cleanup:
+    if (notifier >= 0)
+        (void)close(notifier);
+    handlers_free(handlers);
+    metrics_free(parts.metrics);
     usage_close(&usage);
     return status;
 }
 
-/* Opens /dev/null in the place of each standard descriptor that is closed: else a socket would get
- * its number, and the log would be written into it. For reading, so that writing still fails. */
+/* Opens /dev/null for each standard descriptor that is closed. Otherwise a socket would get its
+ * number, and the log would be written to it. Opened for reading, so that writing still fails. */
 static bool open_standard_descriptors(void)
 {
     for (int descriptor = STDIN_FILENO; descriptor <= STDERR_FILENO; descriptor++) {

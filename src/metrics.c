@@ -12,7 +12,7 @@
 
 enum { CACHE_LINE = 64, BUCKETS = 14 };
 
-/* The last of each stands for all others. */
+/* The last row of each table stands for all other values. */
 static const struct {
     enum method method;
     const char *label;
@@ -22,17 +22,16 @@ static const struct {
     {METHOD_OPTIONS, "OPTIONS"},
     {METHOD_UNKNOWN, "other"},
 };
-/* Those that come after the target was read. */
+/* The statuses of responses to requests whose target could be read. */
 static const unsigned CODES[] = {200, 204, 400, 404, 405, 413, 414, 417, 431, 501, 503, 0};
 
 enum {
     METHOD_COUNT = sizeof METHODS / sizeof *METHODS,
     CODE_COUNT = sizeof CODES / sizeof *CODES,
-    SERIES = METHOD_COUNT * CODE_COUNT, /* of requests, for each path */
+    SERIES = METHOD_COUNT * CODE_COUNT, /* per path */
 };
 
-/* The highest duration of each bucket but the last, which has none. The labels are written as
- * OpenMetrics wants them. */
+/* Upper bounds of all buckets but the last, which has none. */
 static const struct {
     int64_t nanoseconds;
     const char *label;
@@ -43,15 +42,15 @@ static const struct {
     {10000000000, "10.0"},
 };
 
-/* What a thread counts, by number. From REQUESTS on there is a counter for each path, method and
- * code, each in the order of its table. */
+/* Positions of the counters of a thread. From REQUESTS on there is one for each path, method and
+ * code, in the order of the tables. */
 enum {
     ACCEPTED = 0,
     CLOSED = 1,
-    NANOSECONDS = 2, /* of all requests */
+    NANOSECONDS = 2, /* total duration of all requests */
     DURATIONS = 3,
     REQUESTS = DURATIONS + BUCKETS,
-    COUNTERS = REQUESTS + (ROUTER_ROUTES_MAX + 1) * SERIES,
+    COUNTERS = REQUESTS + (ROUTES_MAX + 1) * SERIES,
 };
 
 struct metrics_thread {
@@ -60,20 +59,20 @@ struct metrics_thread {
 
 struct metrics {
     struct metrics_parts parts;
-    pthread_key_t thread; /* its counters */
-    atomic_uint known;    /* threads that have some */
+    pthread_key_t thread; /* the counters of the calling thread */
+    atomic_uint known;    /* number of threads that have counters */
     atomic_uint_fast64_t failed;
     atomic_uint_fast64_t refused;
     atomic_uint_fast64_t overdue;
     atomic_uint_fast64_t evicted;
     atomic_uint_fast64_t accept_failures;
-    struct metrics_thread threads[]; /* as many as the parts say */
+    struct metrics_thread threads[]; /* parts.threads elements */
 };
 
 struct metrics *metrics_create(const struct metrics_parts *parts)
 {
     const size_t size = sizeof(struct metrics) + parts->threads * sizeof(struct metrics_thread);
-    /* A multiple of the alignment, as both sizes are. */
+    /* aligned_alloc() requires a multiple of the alignment; both sizes are. */
     struct metrics *metrics = aligned_alloc(CACHE_LINE, size);
 
     if (metrics == NULL)
@@ -105,14 +104,18 @@ struct metrics_thread *metrics_thread(struct metrics *metrics)
     if (number >= metrics->parts.threads)
         number = metrics->parts.threads - 1;
     thread = &metrics->threads[number];
-    /* When there is no memory to remember that, the next call takes further counters: all the same,
-     * as they are summed. */
+    /* If this fails, the next call takes another element; the sum remains correct. */
     (void)pthread_setspecific(metrics->thread, thread);
     return thread;
 }
 
-/* Adds to a counter that only the calling thread writes: no atomic read and write is needed, which
- * would cost more. Released: who sees it sees what the thread counted before, too. */
+unsigned metrics_thread_number(const struct metrics *metrics, const struct metrics_thread *thread)
+{
+    return (unsigned)(thread - metrics->threads);
+}
+
+/* Adds to a counter that only the calling thread writes, so no atomic read-modify-write is needed.
+ * Release order: a thread that sees the new value also sees earlier counts of this thread. */
 static void add(struct metrics_thread *thread, size_t counter, uint64_t number)
 {
     atomic_uint_fast64_t *const at = &thread->counters[counter];
@@ -121,8 +124,8 @@ static void add(struct metrics_thread *thread, size_t counter, uint64_t number)
     atomic_store_explicit(at, value + number, memory_order_release);
 }
 
-/* The sum of a counter over all threads. What a thread had counted before it is seen by sums that
- * are made after this one. */
+/* Sums a counter over all threads. Acquire order: sums taken later see everything that a thread
+ * counted before a value seen here. */
 static uint64_t sum(struct metrics *metrics, size_t counter)
 {
     uint64_t total = 0;
@@ -132,7 +135,7 @@ static uint64_t sum(struct metrics *metrics, size_t counter)
     return total;
 }
 
-/* The counter of requests with these labels. */
+/* Returns the position of the counter for a path, method and code. */
 static size_t request_counter(size_t path, size_t method, size_t code)
 {
     return REQUESTS + (path * METHOD_COUNT + method) * CODE_COUNT + code;
@@ -151,7 +154,7 @@ void metrics_count_closed(struct metrics_thread *thread)
 static size_t find_path(const struct route *route)
 {
     size_t count = 0;
-    const struct route *routes = router_routes(&count);
+    const struct route *routes = routes_all(&count);
 
     return route == NULL ? count : (size_t)(route - routes);
 }
@@ -216,75 +219,53 @@ void metrics_count_accept_failure(struct metrics *metrics)
     atomic_fetch_add(&metrics->accept_failures, 1);
 }
 
-/* An exposition being written. */
-struct exposition {
-    FILE *stream;
-    enum metrics_format format;
-};
-
-/* Writes what a family of metrics begins with. The name of a counter has "_total" at its end, that
- * of an info "_info": in OpenMetrics they belong to the samples and not to the family, in the text
- * format to both, and an info is a gauge there. */
-static void print_head(const struct exposition *out, const char *name, const char *type,
-                       const char *help)
+static void print_head(FILE *out, const char *name, const char *type, const char *help)
 {
-    const bool is_text = out->format == METRICS_TEXT;
-    const bool is_info = strcmp(type, "info") == 0;
-    const char *suffix = "";
-
-    if (is_text && strcmp(type, "counter") == 0)
-        suffix = "_total";
-    if (is_text && is_info)
-        suffix = "_info";
-    (void)fprintf(out->stream, "# HELP %s%s %s\n# TYPE %s%s %s\n", name, suffix, help, name, suffix,
-                  is_text && is_info ? "gauge" : type);
+    (void)fprintf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-static void print_counter(const struct exposition *out, const char *name, const char *help,
-                          uint64_t value)
+static void print_counter(FILE *out, const char *name, const char *help, uint64_t value)
 {
     print_head(out, name, "counter", help);
-    (void)fprintf(out->stream, "%s_total %" PRIu64 "\n", name, value);
+    (void)fprintf(out, "%s %" PRIu64 "\n", name, value);
 }
 
-/* Writes a gauge, unless its value is not known. */
-static void print_gauge(const struct exposition *out, const char *name, const char *help,
-                        int64_t value)
+/* Prints a gauge. A negative value means unknown; nothing is printed then. */
+static void print_gauge(FILE *out, const char *name, const char *help, int64_t value)
 {
     if (value < 0)
         return;
     print_head(out, name, "gauge", help);
-    (void)fprintf(out->stream, "%s %" PRId64 "\n", name, value);
+    (void)fprintf(out, "%s %" PRId64 "\n", name, value);
 }
 
-/* Writes the end of a line: a number of seconds, counted in `parts` of a second, of which one has
- * `digits`. */
-static void print_seconds(const struct exposition *out, uint64_t value, uint64_t parts, int digits)
+/* Prints a sample in seconds. `value` counts units of 10^-digits seconds, `parts` per second. */
+static void print_seconds(FILE *out, const char *name, uint64_t value, uint64_t parts, int digits)
 {
-    (void)fprintf(out->stream, " %" PRIu64 ".%0*" PRIu64 "\n", value / parts, digits,
+    (void)fprintf(out, "%s %" PRIu64 ".%0*" PRIu64 "\n", name, value / parts, digits,
                   value % parts);
 }
 
-static void print_build(const struct exposition *out, const struct build_info *info)
+static void print_build(FILE *out, const struct build_info *info)
 {
-    char name[sizeof "_build" + 64];
+    char name[sizeof "_build_info" + 64];
 
-    (void)snprintf(name, sizeof name, "%s_build", info->name);
+    (void)snprintf(name, sizeof name, "%s_build_info", info->name);
     for (char *dash = strchr(name, '-'); dash != NULL; dash = strchr(dash, '-'))
         *dash = '_';
-    print_head(out, name, "info", "Which build this is.");
-    (void)fprintf(out->stream, "%s_info{version=\"%s\",revision=\"%s\",build_date=\"%s\"} 1\n",
-                  name, info->version, info->commit, info->build_date);
+    print_head(out, name, "gauge", "Build information.");
+    (void)fprintf(out, "%s{version=\"%s\",revision=\"%s\",build_date=\"%s\"} 1\n", name,
+                  info->version, info->commit, info->build_date);
 }
 
-/* Writes the series of requests that there have been. Those that all is well with are there from
- * the begin, so that their first request is seen to be an increase. */
-static void print_requests(const struct exposition *out, struct metrics *metrics)
+/* Prints the request counters that are not 0, and for each route the counter of successful GET
+ * requests, so that the increase from 0 to the first request is visible. */
+static void print_requests(FILE *out, struct metrics *metrics)
 {
     size_t paths = 0;
-    const struct route *routes = router_routes(&paths);
+    const struct route *routes = routes_all(&paths);
 
-    print_head(out, "http_requests", "counter", "Requests that were answered.");
+    print_head(out, "http_requests_total", "counter", "Number of requests answered.");
     for (size_t path = 0; path <= paths; path++) {
         for (size_t i = 0; i < SERIES; i++) {
             const size_t method = i / CODE_COUNT;
@@ -297,116 +278,106 @@ static void print_requests(const struct exposition *out, struct metrics *metrics
             if (CODES[code] != 0)
                 (void)snprintf(status, sizeof status, "%u", CODES[code]);
             (void)fprintf(
-                out->stream,
-                "http_requests_total{path=\"%s\",method=\"%s\",code=\"%s\"} %" PRIu64 "\n",
+                out, "http_requests_total{path=\"%s\",method=\"%s\",code=\"%s\"} %" PRIu64 "\n",
                 path == paths ? "other" : routes[path].path, METHODS[method].label, status, value);
         }
     }
 }
 
-static void print_durations(const struct exposition *out, struct metrics *metrics)
+static void print_durations(FILE *out, struct metrics *metrics)
 {
     uint64_t count = 0;
 
     print_head(out, "http_request_duration_seconds", "histogram",
-               "From the request line to the end of the answer.");
+               "Time from the request line to the end of the response.");
     for (size_t i = 0; i < BUCKETS; i++) {
         count += sum(metrics, DURATIONS + i);
-        (void)fprintf(out->stream, "http_request_duration_seconds_bucket{le=\"%s\"} %" PRIu64 "\n",
+        (void)fprintf(out, "http_request_duration_seconds_bucket{le=\"%s\"} %" PRIu64 "\n",
                       i < BUCKETS - 1 ? BOUNDS[i].label : "+Inf", count);
     }
-    (void)fputs("http_request_duration_seconds_sum", out->stream);
-    print_seconds(out, sum(metrics, NANOSECONDS), 1000000000, 9);
-    (void)fprintf(out->stream, "http_request_duration_seconds_count %" PRIu64 "\n", count);
+    print_seconds(out, "http_request_duration_seconds_sum", sum(metrics, NANOSECONDS), 1000000000,
+                  9);
+    (void)fprintf(out, "http_request_duration_seconds_count %" PRIu64 "\n", count);
 }
 
-static void print_connections(const struct exposition *out, struct metrics *metrics)
+static void print_connections(FILE *out, struct metrics *metrics)
 {
-    /* In this order: one that comes meanwhile must not make the difference negative. */
+    /* Read in this order, so that a connection accepted meanwhile cannot make the difference
+     * negative. */
     const uint64_t closed = sum(metrics, CLOSED);
     const uint64_t accepted = sum(metrics, ACCEPTED);
 
-    print_gauge(out, "http_connections_open", "Connections that are open.",
+    print_gauge(out, "http_connections_open", "Number of open connections.",
                 (int64_t)(accepted - closed));
-    print_gauge(out, "http_connections_limit", "Connections that may be open at a time.",
+    print_gauge(out, "http_connections_limit", "Maximum number of open connections.",
                 metrics->parts.max_connections);
-    print_counter(out, "http_connections_accepted", "Connections that were accepted.", accepted);
-    print_counter(out, "http_connections_refused",
-                  "Connections that were accepted and closed at once: their address has as many as "
-                  "it may have, or there is no memory.",
+    print_counter(out, "http_connections_accepted_total", "Number of connections accepted.",
+                  accepted);
+    print_counter(out, "http_connections_refused_total",
+                  "Number of connections closed immediately because memory ran out.",
                   atomic_load(&metrics->refused));
-    print_counter(out, "http_connections_overdue",
-                  "Connections that were closed because they completed no request in time.",
+    print_counter(out, "http_connections_overdue_total",
+                  "Number of connections closed because no request completed in time.",
                   atomic_load(&metrics->overdue));
-    print_counter(out, "http_connections_evicted",
-                  "Connections that were closed to make room for others.",
+    print_counter(out, "http_connections_evicted_total",
+                  "Number of connections closed to make room for others.",
                   atomic_load(&metrics->evicted));
-    print_counter(out, "http_accept_failures",
-                  "Times that descriptors or memory were short for a new connection.",
+    print_counter(out, "http_accept_failures_total",
+                  "Number of accept() failures due to missing descriptors or memory.",
                   atomic_load(&metrics->accept_failures));
 }
 
-static void print_log(const struct exposition *out, struct log *log)
+static void print_log(FILE *out, struct log *log)
 {
-    print_head(out, "log_lines_dropped", "counter", "Lines of the log that were left out.");
-    (void)fprintf(out->stream,
+    print_head(out, "log_lines_dropped_total", "counter", "Number of log lines dropped.");
+    (void)fprintf(out,
                   "log_lines_dropped_total{reason=\"slow_reader\"} %" PRIu64 "\n"
                   "log_lines_dropped_total{reason=\"rate_limit\"} %" PRIu64 "\n",
                   log_count_dropped(log), log_count_limited(log));
 }
 
-static void print_process(const struct exposition *out, struct usage *usage)
+static void print_process(FILE *out, struct usage *usage)
 {
     const struct usage_figures figures = usage_read(usage);
 
     if (figures.cpu >= 0) {
-        print_head(out, "process_cpu_seconds", "counter", "User and system time.");
-        (void)fputs("process_cpu_seconds_total", out->stream);
-        print_seconds(out, (uint64_t)figures.cpu, 1000000000, 9);
+        print_head(out, "process_cpu_seconds_total", "counter", "User and system CPU time.");
+        print_seconds(out, "process_cpu_seconds_total", (uint64_t)figures.cpu, 1000000000, 9);
     }
     print_gauge(out, "process_resident_memory_bytes", "Resident memory.", figures.resident);
     print_gauge(out, "process_virtual_memory_bytes", "Virtual memory.", figures.virtual);
-    print_head(out, "process_start_time_seconds", "gauge", "When the process began, since 1970.");
-    (void)fputs("process_start_time_seconds", out->stream);
-    print_seconds(out, (uint64_t)figures.started, 1000, 3);
-    print_gauge(out, "process_open_fds", "Descriptors that are open.", figures.open);
-    print_gauge(out, "process_max_fds", "Descriptors that may be open.", figures.max_open);
+    print_head(out, "process_start_time_seconds", "gauge", "Start time, in seconds since 1970.");
+    print_seconds(out, "process_start_time_seconds", (uint64_t)figures.started, 1000, 3);
+    print_gauge(out, "process_open_fds", "Number of open file descriptors.", figures.open);
+    print_gauge(out, "process_max_fds", "Maximum number of open file descriptors.",
+                figures.max_open);
 }
 
-char *metrics_print(struct metrics *metrics, enum metrics_format format)
+char *metrics_print(struct metrics *metrics)
 {
     char *text = NULL;
     size_t size = 0;
-    const struct exposition out = {.stream = open_memstream(&text, &size), .format = format};
+    FILE *out = open_memstream(&text, &size);
     bool failed = false;
 
-    if (out.stream == NULL)
+    if (out == NULL)
         return NULL;
-    print_build(&out, metrics->parts.info);
-    print_requests(&out, metrics);
-    print_counter(
-        &out, "http_requests_malformed",
-        "Requests that could not be parsed or were too large; only those whose request line was "
-        "taken are among the requests.",
-        reply_count_malformed());
-    print_counter(&out, "http_requests_failed",
-                  "Requests that got no answer, as there was no memory for it.",
+    print_build(out, metrics->parts.info);
+    print_requests(out, metrics);
+    print_counter(out, "http_requests_malformed_total",
+                  "Number of requests that were malformed or too large. They count as answered "
+                  "only if the request line could be read.",
+                  reply_count_malformed());
+    print_counter(out, "http_requests_failed_total",
+                  "Number of requests that failed because memory ran out.",
                   atomic_load(&metrics->failed));
-    print_durations(&out, metrics);
-    print_connections(&out, metrics);
-    print_log(&out, metrics->parts.log);
-    print_process(&out, metrics->parts.usage);
-    if (format == METRICS_OPENMETRICS)
-        (void)fputs("# EOF\n", out.stream);
-    failed = ferror(out.stream) != 0;
-    if (fclose(out.stream) == 0 && !failed)
+    print_durations(out, metrics);
+    print_connections(out, metrics);
+    print_log(out, metrics->parts.log);
+    print_process(out, metrics->parts.usage);
+    failed = ferror(out) != 0;
+    if (fclose(out) == 0 && !failed)
         return text;
     free(text);
     return NULL;
-}
-
-const char *metrics_media_type(enum metrics_format format)
-{
-    return format == METRICS_TEXT ? "text/plain; version=0.0.4; charset=utf-8"
-                                  : "application/openmetrics-text; version=1.0.0; charset=utf-8";
 }

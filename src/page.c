@@ -147,8 +147,6 @@ char *page_create_badge(const struct build_info *info)
     return fill(BADGE, &fields);
 }
 
-const char *page_policy(void)
-{
-    return "default-src 'none'; style-src '" PAGE_STYLE_HASH "'; img-src 'self' data:; "
-           "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-}
+const char page_policy[] =
+    "default-src 'none'; style-src '" PAGE_STYLE_HASH "'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'";

@@ -9,23 +9,21 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define PROBLEM "application/problem+json"
-
-/* What is said where the status is not known, or only its number. */
+/* The body of responses whose exact status or reason is not known where they are made. */
 static const char REFUSED[] = "{\"type\":\"about:blank\",\"title\":\"Request "
-                              "refused\",\"detail\":\"The request is malformed, "
-                              "larger than this server takes, or of a kind that it does not take; "
-                              "the status says which.\"}\n";
+                              "refused\",\"detail\":\"The request is malformed, too large or "
+                              "not supported; see the status code.\"}\n";
 
 struct reply {
     unsigned status;
-    char *body; /* both responses point into it */
+    char *body; /* shared by both responses; NULL if live */
     size_t size;
-    struct MHD_Response *open;  /* leaves the connection as the client wants it */
-    struct MHD_Response *close; /* carries "Connection: close" */
-    char *(*make)(void *cls);   /* the body of each answer; NULL: the responses are there */
-    void *cls;
-    struct reply_fields fields; /* of answers whose body is made */
+    bool is_copy;                        /* the body belongs to the original */
+    struct MHD_Response *open;           /* keeps the connection open, as the client prefers */
+    struct MHD_Response *close;          /* carries "Connection: close" */
+    route_body *make;                    /* NULL unless live */
+    const struct route_context *context; /* for `make` */
+    struct reply_fields fields;          /* for live responses */
 };
 
 static bool add_header(struct MHD_Response *response, const char *name, const char *value)
@@ -33,8 +31,8 @@ static bool add_header(struct MHD_Response *response, const char *name, const ch
     return value == NULL || MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
-/* Adds the fields to a response, unless that is NULL. Returns it, or NULL when there is no memory:
- * then it is gone. */
+/* Adds the headers to a response; NULL is passed through. Returns the response, or NULL if out of
+ * memory; the response is then destroyed. */
 static struct MHD_Response *add_fields(struct MHD_Response *response,
                                        const struct reply_fields *fields, bool close)
 {
@@ -52,31 +50,13 @@ static struct MHD_Response *add_fields(struct MHD_Response *response,
     return NULL;
 }
 
-/* Makes a response whose body stays the caller's and outlives it. Returns NULL without memory. */
-static struct MHD_Response *create_response(const char *body, const struct reply_fields *fields,
-                                            bool close)
+/* Creates a response with a body that outlives it, without headers. */
+static struct MHD_Response *create_from_body(const char *body)
 {
-    /* The parameter is not const for the sake of other memory modes. */
+    /* The parameter is not const because other memory modes free the buffer. */
     void *bytes = (void *)(uintptr_t)body;
 
-    return add_fields(MHD_create_response_from_buffer(strlen(body), bytes, MHD_RESPMEM_PERSISTENT),
-                      fields, close);
-}
-
-/* Makes a response for one request. Returns NULL without memory. */
-static struct MHD_Response *create_live_response(const struct reply *reply, bool close,
-                                                 size_t *size)
-{
-    char *body = reply->make(reply->cls);
-    struct MHD_Response *response = NULL;
-
-    if (body == NULL)
-        return NULL;
-    *size = strlen(body);
-    response = MHD_create_response_from_buffer(*size, body, MHD_RESPMEM_MUST_FREE);
-    if (response == NULL)
-        free(body);
-    return add_fields(response, &reply->fields, close);
+    return MHD_create_response_from_buffer(strlen(body), bytes, MHD_RESPMEM_PERSISTENT);
 }
 
 struct reply *reply_create(unsigned status, const struct reply_fields *fields, char *body)
@@ -91,8 +71,8 @@ struct reply *reply_create(unsigned status, const struct reply_fields *fields, c
     reply->status = status;
     reply->body = body;
     reply->size = strlen(body);
-    reply->open = create_response(body, fields, false);
-    reply->close = create_response(body, fields, true);
+    reply->open = add_fields(create_from_body(body), fields, false);
+    reply->close = add_fields(create_from_body(body), fields, true);
     if (reply->open != NULL && reply->close != NULL)
         return reply;
     reply_free(reply);
@@ -100,7 +80,7 @@ struct reply *reply_create(unsigned status, const struct reply_fields *fields, c
 }
 
 struct reply *reply_create_live(unsigned status, const struct reply_fields *fields,
-                                char *(*make)(void *cls), void *cls)
+                                route_body *make, const struct route_context *context)
 {
     struct reply *reply = calloc(1, sizeof *reply);
 
@@ -109,8 +89,49 @@ struct reply *reply_create_live(unsigned status, const struct reply_fields *fiel
     reply->status = status;
     reply->fields = *fields;
     reply->make = make;
-    reply->cls = cls;
+    reply->context = context;
     return reply;
+}
+
+static enum MHD_Result copy_header(void *cls, enum MHD_ValueKind kind, const char *name,
+                                   const char *value)
+{
+    struct MHD_Response **response = cls;
+
+    (void)kind;
+    if (MHD_add_response_header(*response, name, value) == MHD_YES)
+        return MHD_YES;
+    MHD_destroy_response(*response);
+    *response = NULL;
+    return MHD_NO;
+}
+
+/* Copies a response with its headers. Returns NULL if out of memory. */
+static struct MHD_Response *copy_response(struct MHD_Response *original, const char *body)
+{
+    struct MHD_Response *response = create_from_body(body);
+
+    if (response != NULL)
+        (void)MHD_get_response_headers(original, copy_header, &response);
+    return response;
+}
+
+struct reply *reply_copy(const struct reply *original)
+{
+    struct reply *reply = malloc(sizeof *reply);
+
+    if (reply == NULL)
+        return NULL;
+    *reply = *original;
+    reply->is_copy = true;
+    if (original->make != NULL)
+        return reply;
+    reply->open = copy_response(original->open, original->body);
+    reply->close = copy_response(original->close, original->body);
+    if (reply->open != NULL && reply->close != NULL)
+        return reply;
+    reply_free(reply);
+    return NULL;
 }
 
 void reply_free(struct reply *reply)
@@ -121,8 +142,25 @@ void reply_free(struct reply *reply)
         MHD_destroy_response(reply->open);
     if (reply->close != NULL)
         MHD_destroy_response(reply->close);
-    free(reply->body);
+    if (!reply->is_copy)
+        free(reply->body);
     free(reply);
+}
+
+/* Creates a response for one request. Returns NULL if out of memory. */
+static struct MHD_Response *create_live_response(const struct reply *reply, bool close,
+                                                 size_t *size)
+{
+    char *body = reply->make(reply->context);
+    struct MHD_Response *response = NULL;
+
+    if (body == NULL)
+        return NULL;
+    *size = strlen(body);
+    response = MHD_create_response_from_buffer(*size, body, MHD_RESPMEM_MUST_FREE);
+    if (response == NULL)
+        free(body);
+    return add_fields(response, &reply->fields, close);
 }
 
 static bool queue_live(const struct reply *reply, struct MHD_Connection *connection, bool close,
@@ -134,7 +172,7 @@ static bool queue_live(const struct reply *reply, struct MHD_Connection *connect
     if (response == NULL)
         return false;
     is_queued = MHD_queue_response(connection, reply->status, response) == MHD_YES;
-    MHD_destroy_response(response); /* who sends it holds it, too */
+    MHD_destroy_response(response); /* the connection keeps a reference */
     return is_queued;
 }
 
@@ -148,13 +186,13 @@ bool reply_queue(const struct reply *reply, struct MHD_Connection *connection, b
            MHD_YES;
 }
 
-/* Requests that were refused before or beside the handlers. What libmicrohttpd calls for them is
- * given nothing that could hold a count. */
+/* Requests refused without reaching a handler. Global, because libmicrohttpd passes no context to
+ * the function below. */
 static atomic_uint_fast64_t malformed;
 
-enum { DATE_MAX = 80 }; /* for any numbers */
+enum { DATE_MAX = 80 }; /* enough for any values in struct tm */
 
-/* Prints the time as a Date field has it (RFC 9110, section 5.6.7). */
+/* Prints the current time in the format of a Date header (RFC 9110, section 5.6.7). */
 static void print_date(char text[DATE_MAX])
 {
     static const char days[] = "SunMonTueWedThuFriSat";
@@ -171,38 +209,38 @@ static void print_date(char text[DATE_MAX])
 bool reply_send(int socket, unsigned status, bool is_head, size_t *size)
 {
     char date[DATE_MAX];
-    char answer[512];
+    char response[512];
     int length = 0;
 
     *size = sizeof REFUSED - 1;
     print_date(date);
     length =
-        snprintf(answer, sizeof answer,
+        snprintf(response, sizeof response,
                  "HTTP/1.1 %u %s\r\nDate: %s\r\nConnection: close\r\n"
-                 "Content-Type: " PROBLEM "\r\nCache-Control: no-store\r\n"
+                 "Content-Type: " REPLY_PROBLEM_TYPE "\r\nCache-Control: no-store\r\n"
                  "X-Content-Type-Options: nosniff\r\nContent-Length: %zu\r\n\r\n%s",
                  status, MHD_get_reason_phrase_for(status), date, *size, is_head ? "" : REFUSED);
-    if (send(socket, answer, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) != length)
+    if (send(socket, response, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL) != length)
         return false;
     atomic_fetch_add(&malformed, 1);
     return true;
 }
 
-/* libmicrohttpd answers by itself what it cannot parse or has no room for, with this function and
- * neither our fields nor a way to add them. The linker's --wrap puts ours in its place, so that
- * those answers carry what every answer carries. Which status it will send is not said here, so the
- * problem document has none (RFC 9457, section 3.1: every member is optional). */
+/* libmicrohttpd calls this function for its own responses to requests that it cannot parse or has
+ * no memory for. The linker's --wrap option substitutes this version, so that these responses carry
+ * the same headers as all others. It is not told the status, so the problem document has no
+ * `status` member, which is optional (RFC 9457, section 3.1). */
 
 struct MHD_Response *__wrap_MHD_create_response_from_buffer_static(size_t size, const void *buffer);
 
 struct MHD_Response *__wrap_MHD_create_response_from_buffer_static(size_t size, const void *buffer)
 {
-    const struct reply_fields fields = {.content_type = PROBLEM};
+    const struct reply_fields fields = {.content_type = REPLY_PROBLEM_TYPE};
 
     (void)size;
     (void)buffer;
     atomic_fetch_add(&malformed, 1);
-    return create_response(REFUSED, &fields, false);
+    return add_fields(create_from_body(REFUSED), &fields, false);
 }
 
 uint64_t reply_count_malformed(void)

@@ -6,8 +6,8 @@
 #include <strings.h>
 #include <sys/socket.h>
 
-/* Letters and digits, which most bytes are, are found by their ranges: strspn() with a set of them
- * takes a third of the time of a request. */
+/* Compares ranges, because strspn() with a set of letters and digits takes a third of the time of a
+ * request. */
 static bool is_digit(char byte)
 {
     return byte >= '0' && byte <= '9';
@@ -45,7 +45,7 @@ static bool is_token_byte(char byte)
     return is_alphanumeric(byte) || is_one_of(byte, "!#$%&'*+-.^_`|~");
 }
 
-/* How many bytes at the start of a text are of a kind; its NUL is of none. */
+/* Returns the number of leading bytes for which `is_kind` is true; it must be false for NUL. */
 static size_t span(const char *text, bool (*is_kind)(char))
 {
     size_t length = 0;
@@ -80,7 +80,7 @@ static bool is_hex_digit(char byte)
     return is_digit(byte) || is_one_of(byte, "abcdefABCDEF");
 }
 
-/* True when every '%' in the text is followed by two hex digits (RFC 3986, section 2.1). */
+/* Returns true if every '%' in the text is followed by two hex digits (RFC 3986, section 2.1). */
 static bool escapes_are_valid(const char *text)
 {
     for (text = strchr(text, '%'); text != NULL; text = strchr(text + 1, '%')) {
@@ -90,7 +90,7 @@ static bool escapes_are_valid(const char *text)
     return true;
 }
 
-/* Takes apart what begins with a path: "/…", or nothing or a query after an authority. */
+/* Splits a text that starts with a path: "/…", or an empty path or a query after an authority. */
 static struct request_target parse_path(const char *text)
 {
     const size_t path = span(text, is_path_byte);
@@ -103,7 +103,7 @@ static struct request_target parse_path(const char *text)
     return (struct request_target){.form = TARGET_PATH, .path = text, .length = path};
 }
 
-/* Takes apart "http://host/path", which a server must accept (RFC 9112, section 3.2.2). */
+/* Splits "http://host/path", which a server must accept (RFC 9112, section 3.2.2). */
 static struct request_target parse_absolute(const char *text)
 {
     size_t scheme = 0;
@@ -119,7 +119,7 @@ static struct request_target parse_absolute(const char *text)
     return parse_path(text + scheme + length);
 }
 
-/* Takes apart "host:port". CONNECT to an empty port must be refused (RFC 9110, section 9.3.6). */
+/* Splits "host:port". CONNECT to an empty port must be refused (RFC 9110, section 9.3.6). */
 static struct request_target parse_authority(const char *text)
 {
     const size_t length = strlen(text);
@@ -150,7 +150,8 @@ bool request_form_is_valid(enum method method, enum target_form form)
     return form == TARGET_PATH || method == METHOD_OPTIONS;
 }
 
-/* The length of the host at the start of `value`, a copy of a Host field; 0 when there is none. */
+/* Returns the length of the host at the start of `value`, a Host header; 0 if there is none.
+ * Modifies `value` during the call. */
 static size_t host_length(char *value)
 {
     struct in6_addr address;
@@ -170,7 +171,7 @@ static size_t host_length(char *value)
 
 bool request_host_is_valid(const char *value, size_t length)
 {
-    char copy[256 + sizeof ":65535"]; /* a name in DNS has at most 253 characters */
+    char copy[256 + sizeof ":65535"];
     size_t host = 0;
     unsigned port = 0;
 
@@ -208,35 +209,6 @@ bool request_field_is_valid(const char *name, size_t name_length, const char *va
     return true;
 }
 
-/* A part of a text. */
-struct span {
-    const char *at;
-    size_t length;
-};
-
-/* Takes the part up to `separator` off the begin of a text; white space around it is not in it. */
-static struct span take_part(struct span *text, char separator)
-{
-    const char *end = memchr(text->at, separator, text->length);
-    struct span part = {text->at, end == NULL ? text->length : (size_t)(end - text->at)};
-    const size_t used = end == NULL ? text->length : part.length + 1;
-
-    text->at += used;
-    text->length -= used;
-    while (part.length > 0 && (part.at[0] == ' ' || part.at[0] == '\t')) {
-        part.at++;
-        part.length--;
-    }
-    while (part.length > 0 && (part.at[part.length - 1] == ' ' || part.at[part.length - 1] == '\t'))
-        part.length--;
-    return part;
-}
-
-static bool is_word(struct span part, const char *word)
-{
-    return part.length == strlen(word) && strncasecmp(part.at, word, part.length) == 0;
-}
-
 bool request_length_is_zero(const char *value, size_t length)
 {
     size_t zeros = 0;
@@ -248,56 +220,21 @@ bool request_length_is_zero(const char *value, size_t length)
 
 bool request_expectation_is_known(const char *value, size_t length)
 {
-    struct span list = {value, length};
+    static const char known[] = "100-continue";
+    size_t at = 0;
 
-    while (list.length > 0) {
-        const struct span element = take_part(&list, ',');
-
-        if (element.length > 0 && !is_word(element, "100-continue"))
+    while (at < length) {
+        if (is_one_of(value[at], ", \t")) {
+            at++;
+            continue;
+        }
+        if (length - at < strlen(known) || strncasecmp(value + at, known, strlen(known)) != 0)
+            return false;
+        at += strlen(known);
+        while (at < length && is_one_of(value[at], " \t"))
+            at++;
+        if (at < length && value[at] != ',')
             return false;
     }
     return true;
-}
-
-/* The weight that the parameters of a media type say, in thousandths: "q=0.5" is 500, none 1000
- * (RFC 9110, section 12.4.2). */
-static unsigned find_weight(struct span parameters)
-{
-    while (parameters.length > 0) {
-        const struct span part = take_part(&parameters, ';');
-        unsigned weight = 0;
-        unsigned unit = 100;
-
-        if (part.length < 3 || strncasecmp(part.at, "q=", 2) != 0)
-            continue;
-        if (part.at[2] == '1')
-            return 1000;
-        for (size_t i = 4; i < part.length && is_digit(part.at[i]); i++) {
-            weight += unit * (unsigned)(part.at[i] - '0');
-            unit /= 10;
-        }
-        return weight;
-    }
-    return 1000;
-}
-
-void request_read_accept(struct request_weights *weights, const char *value, size_t length)
-{
-    struct span list = {value, length};
-
-    while (list.length > 0) {
-        struct span element = take_part(&list, ',');
-        const struct span type = take_part(&element, ';');
-
-        if (is_word(type, "application/openmetrics-text") &&
-            find_weight(element) > weights->openmetrics)
-            weights->openmetrics = find_weight(element);
-        else if (is_word(type, "text/plain") && find_weight(element) > weights->text)
-            weights->text = find_weight(element);
-    }
-}
-
-bool request_prefers_openmetrics(const struct request_weights *weights)
-{
-    return weights->openmetrics > 0 && weights->openmetrics >= weights->text;
 }

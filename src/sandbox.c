@@ -16,61 +16,80 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#if __has_include(<linux/landlock.h>)
+#include <linux/landlock.h>
+#endif
+
 #if defined __x86_64__ && !defined __ILP32__
-static const enum sandbox_machine MACHINE = SANDBOX_X86_64;
+enum { ARCHITECTURE = (int)AUDIT_ARCH_X86_64 };
 #elif defined __aarch64__ && defined __LP64__ && !defined __AARCH64EB__
-static const enum sandbox_machine MACHINE = SANDBOX_AARCH64;
+enum { ARCHITECTURE = (int)AUDIT_ARCH_AARCH64 };
 #else
-/* cppcheck looks at what no compiler makes of this, too. */
+/* cppcheck examines this branch too. */
 /* cppcheck-suppress preprocessorErrorDirective */
-#error "the sandbox has the numbers of system calls of x86-64 and arm64 only"
+#error "the sandbox supports x86-64 and arm64 only"
 #endif
 
 /* --- Landlock ---
- * Numbers and rights are those of the kernel's include/uapi/asm-generic/unistd.h and
- * linux/landlock.h as of Linux 7.1. They are here because the headers that one builds with may be
- * older than the kernel that one runs on, or have none of them. */
+ * The kernel that the program runs on can be newer than the headers that it is compiled with, so
+ * the names that older headers lack are defined here (include/uapi/linux/landlock.h of Linux 7.1).
+ */
 
-enum { CALL_LANDLOCK_CREATE_RULESET = 444, CALL_LANDLOCK_RESTRICT_SELF = 446 };
+#ifndef LANDLOCK_CREATE_RULESET_VERSION
+#define LANDLOCK_CREATE_RULESET_VERSION 1
+#define LANDLOCK_ACCESS_FS_MAKE_SYM (1ULL << 12)
+#endif
+#ifndef LANDLOCK_ACCESS_FS_REFER
+#define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
+#endif
+#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
+#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
+#endif
+#ifndef LANDLOCK_ACCESS_NET_BIND_TCP
+#define LANDLOCK_ACCESS_NET_BIND_TCP (1ULL << 0)
+#define LANDLOCK_ACCESS_NET_CONNECT_TCP (1ULL << 1)
+#endif
+#ifndef LANDLOCK_ACCESS_FS_IOCTL_DEV
+#define LANDLOCK_ACCESS_FS_IOCTL_DEV (1ULL << 15)
+#endif
+#ifndef LANDLOCK_SCOPE_SIGNAL
+#define LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET (1ULL << 0)
+#define LANDLOCK_SCOPE_SIGNAL (1ULL << 1)
+#endif
+#ifndef LANDLOCK_ACCESS_FS_RESOLVE_UNIX
+#define LANDLOCK_ACCESS_FS_RESOLVE_UNIX (1ULL << 16)
+#endif
 
-/* LANDLOCK_CREATE_RULESET_VERSION */
-enum { ASK_VERSION = 1 };
-
-/* struct landlock_ruleset_attr */
+/* struct landlock_ruleset_attr, including the members that older headers lack. */
 struct rights {
-    uint64_t files; /* LANDLOCK_ACCESS_FS_… */
-    uint64_t ports; /* LANDLOCK_ACCESS_NET_… */
-    uint64_t scope; /* LANDLOCK_SCOPE_… */
+    uint64_t files;
+    uint64_t ports;
+    uint64_t scope;
 };
 
-/* All that an ABI knows: it is that of the last row that does not come after it. */
-static const struct {
-    uint32_t files;
-    uint8_t ports;
-    uint8_t scope;
-    uint8_t abi;
-} RIGHTS[] = {
-    {0x1fff, 0, 0, 1},  /* execute, read, write, remove, make */
-    {0x3fff, 0, 0, 2},  /* move and link (REFER) */
-    {0x7fff, 0, 0, 3},  /* TRUNCATE */
-    {0x7fff, 3, 0, 4},  /* BIND_TCP, CONNECT_TCP */
-    {0xffff, 3, 0, 5},  /* IOCTL_DEV */
-    {0xffff, 3, 3, 6},  /* ABSTRACT_UNIX_SOCKET, SIGNAL */
-    {0x1ffff, 3, 3, 9}, /* RESOLVE_UNIX */
-};
-
+/* Returns all rights that an ABI version knows. */
 static struct rights known_rights(long abi)
 {
-    size_t row = sizeof RIGHTS / sizeof *RIGHTS - 1;
+    struct rights rights = {.files = 2 * LANDLOCK_ACCESS_FS_MAKE_SYM - 1}; /* up to MAKE_SYM */
 
-    while (row > 0 && RIGHTS[row].abi > abi)
-        row--;
-    return (struct rights){RIGHTS[row].files, RIGHTS[row].ports, RIGHTS[row].scope};
+    if (abi >= 2)
+        rights.files |= LANDLOCK_ACCESS_FS_REFER;
+    if (abi >= 3)
+        rights.files |= LANDLOCK_ACCESS_FS_TRUNCATE;
+    if (abi >= 4)
+        rights.ports = LANDLOCK_ACCESS_NET_BIND_TCP | LANDLOCK_ACCESS_NET_CONNECT_TCP;
+    if (abi >= 5)
+        rights.files |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
+    if (abi >= 6)
+        rights.scope = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;
+    if (abi >= 9)
+        rights.files |= LANDLOCK_ACCESS_FS_RESOLVE_UNIX;
+    return rights;
 }
 
 int sandbox_enter_landlock(void)
 {
-    const long abi = syscall(CALL_LANDLOCK_CREATE_RULESET, NULL, 0, ASK_VERSION);
+    const long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     struct rights all;
     long ruleset = -1;
     int result = (int)abi;
@@ -78,11 +97,11 @@ int sandbox_enter_landlock(void)
     if (abi < 0)
         return -errno;
     all = known_rights(abi);
-    /* A kernel takes a longer struct than its own when what it does not know is 0. */
-    ruleset = syscall(CALL_LANDLOCK_CREATE_RULESET, &all, sizeof all, 0);
+    /* A kernel accepts a struct longer than its own if the members that it does not know are 0. */
+    ruleset = syscall(SYS_landlock_create_ruleset, &all, sizeof all, 0);
     if (ruleset < 0)
         return -errno;
-    if (syscall(CALL_LANDLOCK_RESTRICT_SELF, ruleset, 0) < 0)
+    if (syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
         result = -errno;
     (void)close((int)ruleset);
     return result;
@@ -90,217 +109,181 @@ int sandbox_enter_landlock(void)
 
 /* --- seccomp --- */
 
-/* A system call by its numbers; NONE: not on that machine. */
-struct call {
-    uint16_t number[2]; /* by enum sandbox_machine */
-};
-
-enum { NONE = 0xffff };
-
-/* What the service does after its start. */
-static const struct call ALLOWED[] = {
-    /* requests */
-    {{232, NONE}}, /* epoll_wait */
-    {{281, 22}},   /* epoll_pwait */
-    {{45, 207}},   /* recvfrom */
+/* What the program does after its start. */
+static const int ALLOWED[] = {
+/* requests */
+#ifdef SYS_epoll_wait
+    SYS_epoll_wait,
+#endif
+    SYS_epoll_pwait,
+    SYS_recvfrom,
     /* connections */
-    {{288, 242}}, /* accept4 */
-    {{233, 21}},  /* epoll_ctl */
-    {{48, 210}},  /* shutdown */
-    {{3, 57}},    /* close */
-    {{55, 209}},  /* getsockopt */
-    {{51, 204}},  /* getsockname */
-    {{291, 20}},  /* epoll_create1 */
-    {{290, 19}},  /* eventfd2 */
+    SYS_accept4,
+    SYS_epoll_ctl,
+    SYS_shutdown,
+    SYS_close,
+    SYS_getsockopt,
+    SYS_getsockname,
+    SYS_epoll_create1,
+    SYS_eventfd2,
     /* metrics and log */
-    {{0, 63}},     /* read */
-    {{1, 64}},     /* write */
-    {{20, 66}},    /* writev */
-    {{17, 67}},    /* pread64 */
-    {{8, 62}},     /* lseek */
-    {{5, 80}},     /* fstat */
-    {{217, 61}},   /* getdents64 */
-    {{7, NONE}},   /* poll */
-    {{271, 73}},   /* ppoll */
-    {{228, 113}},  /* clock_gettime, also where the kernel's vDSO has no clock */
-    {{96, 169}},   /* gettimeofday */
-    {{201, NONE}}, /* time */
+    SYS_read,
+    SYS_write,
+    SYS_writev,
+    SYS_pread64,
+    SYS_lseek,
+    SYS_fstat,
+    SYS_getdents64,
+#ifdef SYS_poll
+    SYS_poll,
+#endif
+    SYS_ppoll,
+    SYS_clock_gettime, /* where the vDSO has no clock */
+    SYS_gettimeofday,
+#ifdef SYS_time
+    SYS_time,
+#endif
     /* memory */
-    {{12, 214}},  /* brk */
-    {{11, 215}},  /* munmap */
-    {{25, 216}},  /* mremap */
-    {{28, 233}},  /* madvise */
-    {{318, 278}}, /* getrandom */
+    SYS_brk,
+    SYS_munmap,
+    SYS_mremap,
+    SYS_madvise,
+    SYS_getrandom,
     /* threads, signals, the end */
-    {{24, 124}},  /* sched_yield */
-    {{204, 123}}, /* sched_getaffinity */
-    {{273, 99}},  /* set_robust_list */
-    {{334, 293}}, /* rseq */
-    {{39, 172}},  /* getpid */
-    {{186, 178}}, /* gettid */
-    {{13, 134}},  /* rt_sigaction */
-    {{14, 135}},  /* rt_sigprocmask */
-    {{128, 137}}, /* rt_sigtimedwait */
-    {{219, 128}}, /* restart_syscall, after SIGSTOP and SIGCONT */
-    {{60, 93}},   /* exit */
-    {{231, 94}},  /* exit_group */
+    SYS_sched_yield,
+    SYS_sched_getaffinity,
+    SYS_set_robust_list,
+    SYS_rseq,
+    SYS_getpid,
+    SYS_gettid,
+    SYS_rt_sigaction,
+    SYS_rt_sigprocmask,
+    SYS_rt_sigtimedwait,
+    SYS_restart_syscall, /* after SIGSTOP and SIGCONT */
+    SYS_exit,
+    SYS_exit_group,
 };
 
-/* What only an intruder asks for. */
-static const struct call FATAL[] = {
+/* What only an attacker does. */
+static const int FATAL[] = {
     /* programs and processes */
-    {{59, 221}},  /* execve */
-    {{322, 281}}, /* execveat */
-    {{57, NONE}}, /* fork */
-    {{58, NONE}}, /* vfork */
-    {{62, 129}},  /* kill */
-    {{129, 138}}, /* rt_sigqueueinfo */
-    {{297, 240}}, /* rt_tgsigqueueinfo */
-    {{424, 424}}, /* pidfd_send_signal */
-    {{434, 434}}, /* pidfd_open */
-    {{438, 438}}, /* pidfd_getfd */
-    {{101, 117}}, /* ptrace */
-    {{310, 270}}, /* process_vm_readv */
-    {{311, 271}}, /* process_vm_writev */
-    {{440, 440}}, /* process_madvise */
-    {{312, 272}}, /* kcmp */
-    /* a forged frame of a signal: there are no handlers that could return */
-    {{15, 139}}, /* rt_sigreturn */
+    SYS_execve,
+    SYS_execveat,
+#ifdef SYS_fork
+    SYS_fork,
+    SYS_vfork,
+#endif
+    SYS_kill,
+    SYS_rt_sigqueueinfo,
+    SYS_rt_tgsigqueueinfo,
+    SYS_pidfd_send_signal,
+    SYS_unshare,
+    SYS_setns,
     /* sockets */
-    {{41, 198}}, /* socket */
-    {{53, 199}}, /* socketpair */
-    {{42, 203}}, /* connect */
-    {{49, 200}}, /* bind */
-    {{50, 201}}, /* listen */
-    /* code */
-    {{329, 288}}, /* pkey_mprotect */
-    {{319, 279}}, /* memfd_create */
-    {{447, 447}}, /* memfd_secret */
-    {{30, 196}},  /* shmat */
-    {{135, 92}},  /* personality */
-    /* what else reaches deep into the kernel */
-    {{425, 425}}, /* io_uring_setup */
-    {{426, 426}}, /* io_uring_enter */
-    {{427, 427}}, /* io_uring_register */
-    {{321, 280}}, /* bpf */
-    {{323, 282}}, /* userfaultfd */
-    {{298, 241}}, /* perf_event_open */
-    {{248, 217}}, /* add_key */
-    {{249, 218}}, /* request_key */
-    {{250, 219}}, /* keyctl */
-    {{300, 262}}, /* fanotify_init */
-    {{304, 265}}, /* open_by_handle_at */
-    /* another view of the file system, other rights */
-    {{165, 40}},  /* mount */
-    {{166, 39}},  /* umount2 */
-    {{155, 41}},  /* pivot_root */
-    {{161, 51}},  /* chroot */
-    {{428, 428}}, /* open_tree */
-    {{429, 429}}, /* move_mount */
-    {{430, 430}}, /* fsopen */
-    {{431, 431}}, /* fsconfig */
-    {{432, 432}}, /* fsmount */
-    {{433, 433}}, /* fspick */
-    {{442, 442}}, /* mount_setattr */
-    {{272, 97}},  /* unshare */
-    {{308, 268}}, /* setns */
-    {{105, 146}}, /* setuid */
-    {{106, 144}}, /* setgid */
-    {{113, 145}}, /* setreuid */
-    {{114, 143}}, /* setregid */
-    {{117, 147}}, /* setresuid */
-    {{119, 149}}, /* setresgid */
-    {{116, 159}}, /* setgroups */
-    {{126, 91}},  /* capset */
-    /* the machine */
-    {{175, 105}},  /* init_module */
-    {{313, 273}},  /* finit_module */
-    {{176, 106}},  /* delete_module */
-    {{246, 104}},  /* kexec_load */
-    {{320, 294}},  /* kexec_file_load */
-    {{169, 142}},  /* reboot */
-    {{172, NONE}}, /* iopl */
-    {{173, NONE}}, /* ioperm */
-    {{154, NONE}}, /* modify_ldt */
+    SYS_socket,
+    SYS_socketpair,
+    SYS_connect,
+    SYS_bind,
+    SYS_listen,
+    /* tracing */
+    SYS_ptrace,
+    SYS_process_vm_readv,
+    SYS_process_vm_writev,
+    SYS_pidfd_getfd,
+    SYS_bpf,
+    SYS_perf_event_open,
+    SYS_userfaultfd,
+    /* executable memory, and forged signal frames: no signal handlers exist that could return */
+    SYS_pkey_mprotect,
+    SYS_memfd_create,
+    SYS_shmat,
+    SYS_rt_sigreturn,
+    /* mounts */
+    SYS_mount,
+    SYS_umount2,
+    SYS_pivot_root,
+    SYS_chroot,
+    SYS_open_tree,
+    SYS_move_mount,
+    SYS_fsopen,
+    SYS_open_by_handle_at,
+    /* modules */
+    SYS_init_module,
+    SYS_finit_module,
+    SYS_kexec_load,
+    /* io_uring */
+    SYS_io_uring_setup,
+    SYS_io_uring_enter,
+    SYS_io_uring_register,
+    /* keys */
+    SYS_add_key,
+    SYS_request_key,
+    SYS_keyctl,
 };
 
-/* What a libc may do for files that it can go on without. */
-static const struct call NO_FILES[] = {
-    {{257, 56}},  /* openat */
-    {{2, NONE}},  /* open */
-    {{269, 48}},  /* faccessat */
-    {{21, NONE}}, /* access */
-    {{4, NONE}},  /* stat */
-    {{6, NONE}},  /* lstat */
-    {{267, 78}},  /* readlinkat */
-    {{89, NONE}}, /* readlink */
+/* File calls of a libc that continues without the file. */
+static const int NO_FILES[] = {
+    SYS_openat, SYS_faccessat, SYS_readlinkat,
+#ifdef SYS_open
+    SYS_open,   SYS_access,    SYS_stat,       SYS_lstat, SYS_readlink,
+#endif
 };
 
-/* The lower 32 bits of an argument: all that the kernel looks at, where they are judged here. */
+/* A condition on the lower 32 bits of an argument. The kernel ignores the upper ones wherever a
+ * condition is used here. */
 struct condition {
     uint32_t argument; /* 0 to 5 */
     uint32_t mask;
-    uint32_t value; /* of what the mask leaves */
+    uint32_t value; /* after masking */
 };
 
 enum {
-    /* What both libcs start a thread with. musl adds CLONE_DETACHED, without a meaning for long. */
+    /* The flags that both libcs start a thread with. musl adds the obsolete CLONE_DETACHED. */
     THREAD = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM |
              CLONE_SETTLS | CLONE_PARENT_SETTID | CLONE_CHILD_CLEARTID,
-    /* FUTEX_WAIT (0), FUTEX_WAKE, FUTEX_WAIT_BITSET, whoever shares the word, whatever the clock.
-     */
+    /* FUTEX_WAIT (0), FUTEX_WAKE and FUTEX_WAIT_BITSET, private or shared, with any clock. */
     PLAIN_FUTEX = 1 | 8 | 128 | 256,
-    /* TCP_NODELAY is 1, TCP_CORK is 3. */
+    /* The bit in which TCP_NODELAY (1) and TCP_CORK (3) differ. */
     CORK = 2,
 };
 
-/* An answer that no row gives: the next row of the same call decides. */
-enum { SEE_NEXT = SECCOMP_RET_KILL_THREAD };
+/* Not a result of the filter: the next row of the same call decides. */
+enum { NEXT_ROW = SECCOMP_RET_KILL_THREAD };
 
-/* What is allowed only with certain arguments: all conditions must hold. A mask of 0 is none. */
+/* Calls that are allowed only if all conditions hold. A mask of 0 means no condition. */
 static const struct {
-    struct call call;
-    uint32_t otherwise; /* the answer then */
+    int call;
+    uint32_t otherwise; /* the result if they do not */
     struct condition conditions[2];
 } CHECKED[] = {
-    /* sendmsg and sendto: no MSG_FASTOPEN, which connects a socket that was shut down: the listener
-     */
-    {{{46, 211}}, SECCOMP_RET_KILL_PROCESS, {{2, MSG_FASTOPEN, 0}}},
-    {{{44, 206}}, SECCOMP_RET_KILL_PROCESS, {{3, MSG_FASTOPEN, 0}}},
-    /* futex */
-    {{{202, 98}}, SECCOMP_RET_ERRNO | ENOSYS, {{1, ~(uint32_t)PLAIN_FUTEX, 0}}},
-    /* setsockopt: TCP_NODELAY or TCP_CORK; TCP_USER_TIMEOUT; SO_LINGER */
-    {{{54, 208}}, SEE_NEXT, {{1, ~0U, IPPROTO_TCP}, {2, ~(uint32_t)CORK, 1}}},
-    {{{54, 208}}, SEE_NEXT, {{1, ~0U, IPPROTO_TCP}, {2, ~0U, TCP_USER_TIMEOUT}}},
-    {{{54, 208}}, SECCOMP_RET_ERRNO | EACCES, {{1, ~0U, SOL_SOCKET}, {2, ~0U, SO_LINGER}}},
-    /* fcntl: F_GETFL */
-    {{{72, 25}}, SECCOMP_RET_ERRNO | EACCES, {{1, ~0U, F_GETFL}}},
-    /* mmap and mprotect: no PROT_EXEC */
-    {{{9, 222}}, SECCOMP_RET_KILL_PROCESS, {{2, PROT_EXEC, 0}}},
-    {{{10, 226}}, SECCOMP_RET_KILL_PROCESS, {{2, PROT_EXEC, 0}}},
-    /* clone: a thread */
-    {{{56, 220}}, SECCOMP_RET_KILL_PROCESS, {{0, ~(uint32_t)CLONE_DETACHED, THREAD}}},
-    /* prctl: PR_SET_NAME, of a thread */
-    {{{157, 167}}, SECCOMP_RET_ERRNO | ENOSYS, {{0, ~0U, PR_SET_NAME}}},
-    /* newfstatat: fstat() of some libcs */
-    {{{262, 79}}, SECCOMP_RET_ERRNO | EACCES, {{3, AT_EMPTY_PATH, AT_EMPTY_PATH}}},
-    /* tkill: abort() of musl */
-    {{{200, 130}}, SECCOMP_RET_KILL_PROCESS, {{1, ~0U, SIGABRT}}},
+    /* no MSG_FASTOPEN, which connects a socket that was shut down, such as the listener */
+    {SYS_sendmsg, SECCOMP_RET_KILL_PROCESS, {{2, MSG_FASTOPEN, 0}}},
+    {SYS_sendto, SECCOMP_RET_KILL_PROCESS, {{3, MSG_FASTOPEN, 0}}},
+    {SYS_futex, SECCOMP_RET_ERRNO | ENOSYS, {{1, ~(uint32_t)PLAIN_FUTEX, 0}}},
+    /* TCP_NODELAY or TCP_CORK; TCP_USER_TIMEOUT; SO_LINGER */
+    {SYS_setsockopt, NEXT_ROW, {{1, ~0U, IPPROTO_TCP}, {2, ~(uint32_t)CORK, 1}}},
+    {SYS_setsockopt, NEXT_ROW, {{1, ~0U, IPPROTO_TCP}, {2, ~0U, TCP_USER_TIMEOUT}}},
+    {SYS_setsockopt, SECCOMP_RET_ERRNO | EACCES, {{1, ~0U, SOL_SOCKET}, {2, ~0U, SO_LINGER}}},
+    {SYS_fcntl, SECCOMP_RET_ERRNO | EACCES, {{1, ~0U, F_GETFL}}},
+    {SYS_mmap, SECCOMP_RET_KILL_PROCESS, {{2, PROT_EXEC, 0}}},
+    {SYS_mprotect, SECCOMP_RET_KILL_PROCESS, {{2, PROT_EXEC, 0}}},
+    {SYS_clone, SECCOMP_RET_KILL_PROCESS, {{0, ~(uint32_t)CLONE_DETACHED, THREAD}}},
+    {SYS_prctl, SECCOMP_RET_ERRNO | ENOSYS, {{0, ~0U, PR_SET_NAME}}},
+    /* fstat() of some libcs */
+    {SYS_newfstatat, SECCOMP_RET_ERRNO | EACCES, {{3, AT_EMPTY_PATH, AT_EMPTY_PATH}}},
+    /* abort() of musl */
+    {SYS_tkill, SECCOMP_RET_KILL_PROCESS, {{1, ~0U, SIGABRT}}},
 };
-
-/* tgkill: abort() of glibc, to this process. */
-static const struct call TGKILL = {{234, 131}};
 
 struct builder {
     struct sock_filter *program;
     size_t length;
-    enum sandbox_machine machine;
-    uint32_t first; /* the numbers that are dealt with now: SPAN of them from this one on */
+    int first; /* first number of the current block */
 };
 
-/* The program is a row of blocks, one for so many numbers each. The kernel tries all numbers when
- * it is given a program, and kernels before 5.11 run it for each call: one long list would cost
- * more than all the rest of the sandbox. */
+/* The program consists of blocks for SPAN numbers each. The kernel runs it for all numbers when it
+ * is installed, and kernels before 5.11 for each call: one long list would cost more than the rest
+ * of the sandbox. */
 enum { SPAN = 32, NUMBERS = 448 };
 
 static void add(struct builder *builder, uint16_t code, uint32_t k, size_t if_true, size_t if_false)
@@ -314,44 +297,34 @@ static void add_load(struct builder *builder, size_t offset)
     add(builder, BPF_LD | BPF_W | BPF_ABS, (uint32_t)offset, 0, 0);
 }
 
-static void add_return(struct builder *builder, uint32_t answer)
+static void add_return(struct builder *builder, uint32_t result)
 {
-    add(builder, BPF_RET | BPF_K, answer, 0, 0);
+    add(builder, BPF_RET | BPF_K, result, 0, 0);
 }
 
-static bool is_due(const struct builder *builder, const struct call *call)
+static bool is_in_block(const struct builder *builder, int call)
 {
-    const uint32_t number = call->number[builder->machine];
-
-    return number >= builder->first && number < builder->first + SPAN;
+    return call >= builder->first && call < builder->first + SPAN;
 }
 
-/* One answer to all calls of a list. */
-static void add_list(struct builder *builder, const struct call *calls, size_t count,
-                     uint32_t answer)
+/* Adds one result for all calls of a list. */
+static void add_list(struct builder *builder, const int *calls, size_t count, uint32_t result)
 {
-    const size_t first = builder->length;
-
     for (size_t i = 0; i < count; i++) {
-        if (is_due(builder, &calls[i]))
-            add(builder, BPF_JMP | BPF_JEQ | BPF_K, calls[i].number[builder->machine], 0, 0);
+        if (!is_in_block(builder, calls[i]))
+            continue;
+        add(builder, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)calls[i], 0, 1);
+        add_return(builder, result);
     }
-    if (builder->length == first)
-        return;
-    /* To the answer, which stands behind the last; from the last, over it. */
-    for (size_t i = first; i < builder->length; i++)
-        builder->program[i].jt = (uint8_t)(builder->length - 1 - i);
-    builder->program[builder->length - 1].jf = 1;
-    add_return(builder, answer);
 }
 
-/* Three instructions a condition, and two answers: all conditions hold, or not. */
-static void add_checked(struct builder *builder, const struct call *call,
-                        const struct condition *conditions, size_t count, uint32_t otherwise)
+/* Adds three instructions per condition, and two results: all conditions hold, or not. */
+static void add_checked(struct builder *builder, int call, const struct condition *conditions,
+                        size_t count, uint32_t otherwise)
 {
-    if (!is_due(builder, call))
+    if (!is_in_block(builder, call))
         return;
-    add(builder, BPF_JMP | BPF_JEQ | BPF_K, call->number[builder->machine], 0, 3 * count + 2);
+    add(builder, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call, 0, 3 * count + 2);
     for (size_t i = 0; i < count; i++) {
         add_load(builder,
                  offsetof(struct seccomp_data, args) + conditions[i].argument * sizeof(uint64_t));
@@ -359,23 +332,21 @@ static void add_checked(struct builder *builder, const struct call *call,
         add(builder, BPF_JMP | BPF_JEQ | BPF_K, conditions[i].value, 0, 3 * (count - 1 - i) + 1);
     }
     add_return(builder, SECCOMP_RET_ALLOW);
-    if (otherwise == SEE_NEXT)
+    if (otherwise == NEXT_ROW)
         add_load(builder, offsetof(struct seccomp_data, nr));
     else
         add_return(builder, otherwise);
 }
 
-/* What a tracer (strace) makes of a call that it wants to fail: the kernel then calls nothing. */
+/* The number that a tracer (strace) substitutes to make a call fail. */
 static const uint32_t NO_CALL = ~0U;
 
-/* Calls of another machine have other numbers: i386 on x86-64, arm on arm64. Those of the x32 ABI
- * have a bit of their own (30), and all bits but for those the numbers of x86-64. */
-static void add_machine(struct builder *builder)
+/* Kills callers of another architecture (i386 on x86-64, arm on arm64), whose calls have other
+ * numbers, and callers of the x32 ABI, whose numbers have bit 30 set. */
+static void add_architecture(struct builder *builder)
 {
-    const bool is_x86 = builder->machine == SANDBOX_X86_64;
-
     add_load(builder, offsetof(struct seccomp_data, arch));
-    add(builder, BPF_JMP | BPF_JEQ | BPF_K, is_x86 ? AUDIT_ARCH_X86_64 : AUDIT_ARCH_AARCH64, 1, 0);
+    add(builder, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)ARCHITECTURE, 1, 0);
     add_return(builder, SECCOMP_RET_KILL_PROCESS);
     add_load(builder, offsetof(struct seccomp_data, nr));
     add(builder, BPF_JMP | BPF_JGE | BPF_K, 0x40000000, 0, 2);
@@ -383,31 +354,30 @@ static void add_machine(struct builder *builder)
     add_return(builder, SECCOMP_RET_KILL_PROCESS);
 }
 
-/* What the lists say of the numbers that are due. */
+/* Adds the results for the numbers of the current block. */
 static void add_block(struct builder *builder, uint32_t pid)
 {
     const struct condition own = {.argument = 0, .mask = ~0U, .value = pid};
 
     add_list(builder, ALLOWED, sizeof ALLOWED / sizeof *ALLOWED, SECCOMP_RET_ALLOW);
     for (size_t i = 0; i < sizeof CHECKED / sizeof *CHECKED; i++)
-        add_checked(builder, &CHECKED[i].call, CHECKED[i].conditions,
+        add_checked(builder, CHECKED[i].call, CHECKED[i].conditions,
                     CHECKED[i].conditions[1].mask == 0 ? 1 : 2, CHECKED[i].otherwise);
-    add_checked(builder, &TGKILL, &own, 1, SECCOMP_RET_KILL_PROCESS);
+    add_checked(builder, SYS_tgkill, &own, 1, SECCOMP_RET_KILL_PROCESS); /* abort() of glibc */
     add_list(builder, NO_FILES, sizeof NO_FILES / sizeof *NO_FILES, SECCOMP_RET_ERRNO | EACCES);
     add_list(builder, FATAL, sizeof FATAL / sizeof *FATAL, SECCOMP_RET_KILL_PROCESS);
     add_return(builder, SECCOMP_RET_ERRNO | ENOSYS);
 }
 
-size_t sandbox_build(struct sock_filter program[SANDBOX_PROGRAM_MAX], enum sandbox_machine machine,
-                     uint32_t pid)
+size_t sandbox_build(struct sock_filter program[SANDBOX_PROGRAM_MAX], uint32_t pid)
 {
-    struct builder builder = {.program = program, .machine = machine};
+    struct builder builder = {.program = program};
 
-    add_machine(&builder);
+    add_architecture(&builder);
     for (; builder.first < NUMBERS; builder.first += SPAN) {
         const size_t head = builder.length;
 
-        add(&builder, BPF_JMP | BPF_JGE | BPF_K, builder.first + SPAN, 0, 0);
+        add(&builder, BPF_JMP | BPF_JGE | BPF_K, (uint32_t)(builder.first + SPAN), 0, 0);
         add_block(&builder, pid);
         program[head].jt = (uint8_t)(builder.length - head - 1);
     }
@@ -419,12 +389,12 @@ int sandbox_enter_seccomp(void)
 {
     struct sock_filter program[SANDBOX_PROGRAM_MAX];
     const struct sock_fprog filter = {
-        .len = (unsigned short)sandbox_build(program, MACHINE, (uint32_t)getpid()),
+        .len = (unsigned short)sandbox_build(program, (uint32_t)getpid()),
         .filter = program,
     };
     const uint32_t kill = SECCOMP_RET_KILL_PROCESS;
 
-    /* Kernels that do not know this answer take it for another one. */
+    /* Kernels that do not know this result would interpret it as another one. */
     if (syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &kill) < 0)
         return -errno;
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) < 0)

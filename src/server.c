@@ -22,44 +22,51 @@
 #error "libmicrohttpd 1.0.10 or later is needed"
 #endif
 
-/* What a connection costs, and what bounds the head of a request: see docs/design.md. */
+/* Memory per connection, which also limits the head of a request: see docs/design.md. */
 enum { CONNECTION_MEMORY = 8 * 1024 };
 
-/* As strict as the protocol asks of a server, without breaking what browsers send. */
+/* As strict as the protocol requires, without rejecting what browsers send. */
 enum { CLIENT_DISCIPLINE = 1 };
 
-/* A thread takes a connection over within microseconds, or drops it when it is at its limit, which
- * it tells nobody. Milliseconds. */
+/* How long to wait for a thread to open a connection that was handed over, in milliseconds. It
+ * takes microseconds, unless the thread is at its limit: then it drops the connection silently. */
 enum { HAND_OVER_TIMEOUT = 250 };
 
-/* Milliseconds between looks for connections that are overdue, all of which are looked at; for too
- * many, when there may soon be; and while there are too many, since all were busy. */
+/* Time between sweeps, in milliseconds: normally; above half of the connection limit; and above the
+ * limit, where all connections were active at the last sweep. Overdue connections are looked for at
+ * OVERDUE_INTERVAL, because that examines every connection. */
 enum { OVERDUE_INTERVAL = 1000, SWEEP_INTERVAL = 50, CROWDED_INTERVAL = 10 };
 
-/* Milliseconds to wait when a connection cannot be accepted. The thread's other connections wait,
- * too: so no longer than it takes not to be busy. */
+/* A sweep is this late, in milliseconds, only if the whole process was stopped or suspended. */
+enum { STANDSTILL = 1000 };
+
+/* Delay after a failed accept4(), in milliseconds. It avoids a busy loop, and is short because it
+ * also delays the thread's other connections. */
 enum { SHORTAGE_PAUSE = 1 };
 
 struct server {
     struct MHD_Daemon *daemon;
     int listener;
-    int64_t next_overdue; /* when to look for those again */
-    bool is_shared;       /* the listener, with a process that may accept from it later */
-    bool has_backlog;     /* accepting has stopped, and the kernel has connections for us */
-    uint64_t handed_over; /* how many are opened when the threads have taken what they were given */
-    int64_t hand_over_deadline; /* when not to wait for that any longer */
-    atomic_bool has_made_room;  /* for a connection that has not been accepted yet */
+    int64_t next_sweep;         /* when the next sweep is due */
+    int64_t next_overdue;       /* when to look for overdue connections again */
+    int64_t resumed;            /* when the process last ran again after a standstill, or 0 */
+    bool is_shared;             /* another process may accept from the listener later */
+    bool has_backlog;           /* accepting has stopped, and the backlog may not be empty */
+    uint64_t handed_over;       /* value of connections_opened() once the threads have opened all
+                                 * connections that were handed over */
+    int64_t hand_over_deadline; /* when to stop waiting for that */
+    atomic_bool has_evicted;    /* for a connection that is still to be accepted */
     struct dispatch dispatch;
 };
 
-/* What libmicrohttpd does when it cannot go on, instead of abort(): says so, and ends the process.
- * It is built without texts, so its reason is where it stands. */
+/* Logs a fatal error of libmicrohttpd and exits, where the library would call abort(). The library
+ * is built without messages, so `reason` is empty. */
 static void panic(void *cls, const char *file, unsigned line, const char *reason)
 {
     const char *error = strerror(errno);
 
     (void)reason;
-    log_write(cls, LOG_ERROR, "libmicrohttpd cannot go on",
+    log_write(cls, LOG_ERROR, "fatal error in libmicrohttpd",
               (const struct log_field[]){{.name = "file", .text = file},
                                          {.name = "line", .number = line},
                                          {.name = "error", .text = error}},
@@ -67,25 +74,25 @@ static void panic(void *cls, const char *file, unsigned line, const char *reason
     _exit(EXIT_FAILURE);
 }
 
-/* The one that server_accept() works for: a process has one. */
+/* The server that server_accept() belongs to. A process has only one. */
 static struct server *running;
 
-/* True for what accept4() says when the process or the system has no more of something. */
+/* Returns true for the errors of accept4() that mean lack of descriptors or memory. */
 static bool is_shortage(int error)
 {
     return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS;
 }
 
-/* Has one connection closed for one that cannot be accepted: no further one until that has helped,
- * as what is short may not be ours. */
-static void make_room(struct server *server)
+/* Evicts one connection in favor of one that cannot be accepted. Only one at a time: the shortage
+ * may be system-wide. */
+static void evict_one(struct server *server)
 {
-    if (atomic_exchange(&server->has_made_room, true))
+    if (atomic_exchange(&server->has_evicted, true))
         return;
     if (connections_evict(&server->dispatch.connections, 0))
         metrics_count_evicted(server->dispatch.metrics);
     else
-        atomic_store(&server->has_made_room, false);
+        atomic_store(&server->has_evicted, false);
 }
 
 int server_accept(int listener, struct sockaddr *address, socklen_t *size, int flags)
@@ -93,12 +100,12 @@ int server_accept(int listener, struct sockaddr *address, socklen_t *size, int f
     struct server *server = running;
     const int socket = accept4(listener, address, size, flags);
 
-    if (socket >= 0 && atomic_load(&server->has_made_room))
-        atomic_store(&server->has_made_room, false);
+    if (socket >= 0 && atomic_load(&server->has_evicted))
+        atomic_store(&server->has_evicted, false);
     if (socket >= 0 || !is_shortage(errno))
         return socket;
     metrics_count_accept_failure(server->dispatch.metrics);
-    make_room(server);
+    evict_one(server);
     (void)poll(NULL, 0, SHORTAGE_PAUSE);
     errno = EAGAIN;
     return -1;
@@ -107,7 +114,7 @@ int server_accept(int listener, struct sockaddr *address, socklen_t *size, int f
 struct server *server_start(const struct server_parts *parts)
 {
     const struct config *config = parts->config;
-    const unsigned kept = 2 * config->request_deadline; /* milliseconds */
+    const unsigned user_timeout = 2 * config->request_deadline; /* milliseconds */
     struct server *server = calloc(1, sizeof *server);
     struct dispatch *dispatch = NULL;
 
@@ -116,17 +123,20 @@ struct server *server_start(const struct server_parts *parts)
     dispatch = &server->dispatch;
     server->listener = parts->listener;
     server->is_shared = parts->is_shared;
+    server->next_sweep = monotonic_milliseconds();
     dispatch->config = config;
     dispatch->handlers = parts->handlers;
     dispatch->log = parts->log;
     dispatch->metrics = parts->metrics;
-    connections_init(&dispatch->connections, config->max_connections_per_ip);
+    connections_init(&dispatch->connections);
     MHD_set_panic_func(panic, parts->log);
-    running = server; /* before there are threads */
-    /* Connections have it from the listener: what a client that is gone was sent is not kept for
-     * longer. Twice the deadline, so that who does not read is found overdue, and counted, before.
-     * A kernel that does not know it (before Linux 2.6.37) keeps it for minutes. */
-    (void)setsockopt(parts->listener, IPPROTO_TCP, TCP_USER_TIMEOUT, &kept, sizeof kept);
+    running = server; /* before any thread starts */
+    /* Accepted connections inherit this limit on how long the kernel keeps data that a vanished
+     * client does not acknowledge. At twice the deadline, clients that are merely slow are found
+     * overdue, and counted, first. If the kernel refuses the option, it keeps the data for minutes.
+     */
+    (void)setsockopt(parts->listener, IPPROTO_TCP, TCP_USER_TIMEOUT, &user_timeout,
+                     sizeof user_timeout);
     /* clang-format off */
     server->daemon = MHD_start_daemon(
         MHD_USE_EPOLL_INTERNAL_THREAD | MHD_USE_ITC, 0, NULL, NULL, dispatch_request, dispatch,
@@ -152,29 +162,49 @@ void server_drain(struct server *server)
     atomic_store(&server->dispatch.draining, true);
 }
 
+/* Shuts down overdue connections, at most once per OVERDUE_INTERVAL. */
+static void sweep_overdue(struct server *server, int64_t now)
+{
+    struct dispatch *dispatch = &server->dispatch;
+    int64_t before = now - dispatch->config->request_deadline;
+
+    if (now < server->next_overdue)
+        return;
+    server->next_overdue = now + OVERDUE_INTERVAL;
+    /* After a standstill every deadline starts again, so that the threads have as long as usual to
+     * read the requests that have arrived meanwhile. */
+    if (before < server->resumed)
+        before = INT64_MIN;
+    metrics_count_overdue(dispatch->metrics,
+                          connections_shutdown_overdue(&dispatch->connections, before));
+}
+
 int64_t server_sweep(struct server *server)
 {
     struct dispatch *dispatch = &server->dispatch;
     const size_t limit = dispatch->config->max_connections;
+    /* Read once: the process may be stopped between any two instructions. */
     const int64_t now = monotonic_milliseconds();
+    int64_t interval = 0;
     size_t count = 0;
 
-    if (now >= server->next_overdue) {
-        server->next_overdue = now + OVERDUE_INTERVAL;
-        metrics_count_overdue(dispatch->metrics, connections_shutdown_overdue(
-                                                     &dispatch->connections,
-                                                     now - dispatch->config->request_deadline));
-    }
+    if (now >= server->next_sweep + STANDSTILL)
+        server->resumed = now;
+    sweep_overdue(server, now);
     while (connections_evict(&dispatch->connections, limit))
         metrics_count_evicted(dispatch->metrics);
     count = connections_count(&dispatch->connections);
+    interval = server->next_overdue - now;
     if (count > limit)
-        return CROWDED_INTERVAL;
-    return count > limit / 2 ? SWEEP_INTERVAL : server->next_overdue - now;
+        interval = CROWDED_INTERVAL;
+    else if (count > limit / 2)
+        interval = SWEEP_INTERVAL;
+    server->next_sweep = now + interval;
+    return interval;
 }
 
-/* How many connections were handed over that no thread has opened yet. A thread at its limit drops
- * a connection without a word: after the deadline that is not waited for. */
+/* Returns the number of connections that were handed over and that no thread has opened yet. Counts
+ * them only until the deadline, since a thread at its limit drops a connection silently. */
 static uint64_t count_waiting(struct server *server)
 {
     const uint64_t opened = connections_opened(&server->dispatch.connections);
@@ -184,10 +214,11 @@ static uint64_t count_waiting(struct server *server)
     return server->handed_over - opened;
 }
 
-/* True when a thread can take one more connection. Near the limit, which is divided among the
- * threads, only one at a time is handed over: which thread gets it shows only when it has it. What
- * the library counts is what its limit goes by; a connection leaves our list a little earlier. */
-static bool has_room(struct server *server)
+/* Returns true if another connection can be handed over. The library divides its limit among the
+ * threads, and which thread gets a connection is only known once it is opened, so near the limit
+ * connections are handed over one at a time. Uses the library's own count, which its limit applies
+ * to: a connection is removed from the list slightly earlier. */
+static bool has_capacity(struct server *server)
 {
     const uint64_t waiting = count_waiting(server);
     const unsigned counted =
@@ -197,19 +228,19 @@ static bool has_room(struct server *server)
                         : counted + waiting < server->dispatch.config->max_connections / 2;
 }
 
-/* Gives libmicrohttpd the connections that the kernel has completed and no thread has accepted, as
- * far as there is room; when none is left, the kernel stops listening. The descriptor must stay:
- * threads may still name it. */
+/* Hands connections from the kernel's backlog over to libmicrohttpd, as far as the limit permits.
+ * Shuts the listener down once the backlog is empty, but does not close it: threads may still use
+ * the descriptor. */
 static void hand_over_backlog(struct server *server)
 {
-    while (server->has_backlog && has_room(server)) {
+    while (server->has_backlog && has_capacity(server)) {
         struct sockaddr_storage address;
         socklen_t size = sizeof address;
         const int socket = accept4(server->listener, (struct sockaddr *)&address, &size,
                                    SOCK_NONBLOCK | SOCK_CLOEXEC);
 
         if (socket < 0 && errno != EAGAIN)
-            return; /* that one is gone, or descriptors are short: again at the next look */
+            return; /* aborted by the client, or out of descriptors: retried at the next call */
         if (socket < 0) {
             server->has_backlog = false;
             (void)shutdown(server->listener, SHUT_RDWR);
@@ -233,7 +264,7 @@ size_t server_close_idle(struct server *server, int64_t accepted)
     uint64_t waiting = 0;
 
     hand_over_backlog(server);
-    /* In this order: a connection that is opened meanwhile is counted twice rather than not. */
+    /* First, so that a connection opened between the two counts is counted twice, not missed. */
     waiting = count_waiting(server);
     return connections_shutdown_idle(&server->dispatch.connections, accepted) + waiting +
            (server->has_backlog ? 1 : 0);
@@ -241,7 +272,7 @@ size_t server_close_idle(struct server *server, int64_t accepted)
 
 void server_stop(struct server *server)
 {
-    /* If it still accepts: a daemon that does closes the listener too. */
+    /* Otherwise MHD_stop_daemon() closes the listener, too, if the server still accepts. */
     (void)MHD_quiesce_daemon(server->daemon);
     MHD_stop_daemon(server->daemon);
     (void)close(server->listener);

@@ -44,7 +44,6 @@ LAST = "{method} {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r
 # What a client may prefer: a server could make a difference of each.
 PREFERENCES = [
     "",
-    "Accept: application/openmetrics-text; version=1.0.0\r\n",
     "Accept: application/json\r\n",
     "Accept: text/html\r\n",
     "Accept: text/plain\r\n",

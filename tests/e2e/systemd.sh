@@ -91,7 +91,7 @@ other_sockets_are_refused() {
     server=$!
     trap end_server EXIT
     wait_until 'the socket' poke SOCK_STREAM
-    expect_refused '"error":"descriptor 3 is no TCP socket: SO_PROTOCOL is 0","allowed":"LISTEN_FDS=1, a TCP socket that listens"'
+    expect_refused '"error":"descriptor 3 is no TCP socket: SO_PROTOCOL is 0","allowed":"LISTEN_FDS=1 and a listening TCP socket"'
     rm "$scratch/socket"
     systemd-socket-activate --datagram -l "$scratch/socket" "$PROGRAM" 2>"$scratch/log" &
     server=$!

@@ -72,22 +72,22 @@ static void invalid_setting_exits_2_with_one_line(void **state)
         const char *variable;
         const char *error;
     } rows[] = {
-        {"--port=65536", NULL, "--port: '65536' is not a whole number from 0 to 65535"},
-        {"--port=", NULL, "--port: '' is not a whole number from 0 to 65535"},
-        {"-p", NULL, "--port: needs a value"},
+        {"--port=65536", NULL, "--port: '65536' is not an integer from 0 to 65535"},
+        {"--port=", NULL, "--port: '' is not an integer from 0 to 65535"},
+        {"-p", NULL, "--port: requires a value"},
         {NULL, "PORT=tcp://10.0.0.1:80",
-         "PORT: 'tcp://10.0.0.1:80' is not a whole number from 0 to 65535"},
-        {NULL, "PORT=", "PORT: '' is not a whole number from 0 to 65535"},
+         "PORT: 'tcp://10.0.0.1:80' is not an integer from 0 to 65535"},
+        {NULL, "PORT=", "PORT: '' is not an integer from 0 to 65535"},
         {NULL, "ADDRESS=localhost",
          "ADDRESS: 'localhost' is not an IPv4 or IPv6 address, such as 127.0.0.1 or ::1"},
         {NULL, "DRAIN_DELAY=5",
          "DRAIN_DELAY: '5' is not a duration from 0s to 10m, with a unit: ms, s, m or h"},
         {"--log-format=xml", NULL, "--log-format: 'xml' is not one of json, text"},
-        {"--frobnicate", NULL, "'--frobnicate': unknown flag; --help lists what there is"},
-        {"serve", NULL, "'serve': only flags are taken; --help lists them"},
-        {"", NULL, "'': only flags are taken; --help lists them"},
+        {"--frobnicate", NULL, "'--frobnicate': unknown flag; see --help"},
+        {"serve", NULL, "'serve': unexpected argument; see --help"},
+        {"", NULL, "'': unexpected argument; see --help"},
         {"--help=yes", NULL, "--help: takes no value"},
-        {"a\nb\x1b[2J", NULL, "'a\\x0ab\\x1b[2J': only flags are taken; --help lists them"},
+        {"a\nb\x1b[2J", NULL, "'a\\x0ab\\x1b[2J': unexpected argument; see --help"},
     };
 
     (void)state;
@@ -106,7 +106,7 @@ static void repeated_flag_exits_2(void **state)
 {
     (void)state;
     process_expect((const char *const[]){"-p1", "--port=1", NULL}, NULL, 2, "",
-                   NAME ": --port: given twice\n");
+                   NAME ": --port: specified more than once\n");
 }
 
 static void flag_overrides_environment(void **state)
@@ -221,7 +221,7 @@ static void max_connections_above_file_limit_exits_1(void **state)
     if (process_has_runner())
         skip(); /* the runner uses descriptors, too */
     expect_failure(process_start_with(arguments, NULL, lower_file_limit),
-                   "Z\",\"level\":\"error\",\"msg\":\"the limit of open files is too low\","
+                   "Z\",\"level\":\"error\",\"msg\":\"the open-file limit is too low\","
                    "\"limit\":40,\"threads\":2,\"max_connections\":13}\n");
 }
 

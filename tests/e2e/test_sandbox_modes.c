@@ -260,9 +260,10 @@ static void expect_no_start(struct process *process, const char *pattern)
     read_field(process, "cannot enter the sandbox", "error", text);
     if (pattern != NULL && !matches(text, pattern))
         fail_msg("'%s' does not match '%s'", text, pattern);
-    assert_non_null(strstr(process->stderr_text,
-                           "\",\"allowed\":\"--sandbox auto takes what there is, --sandbox off "
-                           "does without\"}\n"));
+    assert_non_null(
+        strstr(process->stderr_text,
+               "\",\"allowed\":\"--sandbox auto uses what the kernel supports, --sandbox off "
+               "disables it\"}\n"));
     assert_int_equal(process_wait(process), 1);
     assert_ptr_equal(strchr(process->stderr_text, '\n'), strrchr(process->stderr_text, '\n'));
     process_end(process);

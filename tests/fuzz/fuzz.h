@@ -23,8 +23,15 @@ int LLVMFuzzerInitialize(int *argc, char ***argv);
 typedef void fuzz_use(const char *name, const uint8_t *input, size_t size);
 size_t fuzz_for_each_seed(const char *program, fuzz_use *use);
 
-/* Aborts the program with a message unless `holds`. */
-void expect(bool holds, const char *what);
+/* Aborts the program and prints what was expected. */
+_Noreturn void fuzz_fail(const char *what);
+
+/* Does the same unless `holds` is true. */
+static inline void expect(bool holds, const char *what)
+{
+    if (!holds)
+        fuzz_fail(what);
+}
 
 /* Returns a copy of `size` bytes without a NUL at the end, so that a sanitizer reports reads beyond
  * them. The caller frees it. */

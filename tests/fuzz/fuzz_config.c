@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "address.h"
 #include "fuzz.h"
 #include "log.h"
 #include "parse.h"

@@ -125,7 +125,8 @@ static void start_world(void)
     usage_open(&world.usage, "/proc/self", 1024);
     world.metrics =
         metrics_create(&(const struct metrics_parts){&world.info, &world.log, &world.usage, 1, 8});
-    world.handlers = handlers_create(&world.info, world.config.base_path, world.metrics);
+    world.handlers = handlers_create(&(const struct route_context){&world.info, world.metrics},
+                                     world.config.base_path, 1);
     idled = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     expect(world.metrics != NULL && world.handlers != NULL && idled >= 0, "memory");
     world.server = server_start(&(const struct server_parts){

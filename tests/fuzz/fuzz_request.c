@@ -13,7 +13,7 @@
 
 #include "fuzz.h"
 #include "parse.h"
-#include "router.h"
+#include "routes.h"
 
 /* Expects the same path if a scheme and a host precede the target. */
 static void judge_absolute(const char *origin, const struct request_target *expected,
@@ -154,7 +154,7 @@ static bool is_path(const char *path, size_t length, const char *prefix, const c
 static void judge_route(const char *base_path, const char *path, size_t length)
 {
     size_t count = 0;
-    const struct route *routes = router_routes(&count);
+    const struct route *routes = routes_all(&count);
     const struct route *expected = NULL;
     const bool has_base_path = parse_base_path(base_path);
 
@@ -163,7 +163,7 @@ static void judge_route(const char *base_path, const char *path, size_t length)
             (has_base_path && is_path(path, length, base_path, routes[i].path)))
             expected = &routes[i];
     }
-    expect(router_find(has_base_path ? base_path : NULL, path, length) == expected,
+    expect(routes_find(has_base_path ? base_path : NULL, path, length) == expected,
            "the route with this path");
 }
 

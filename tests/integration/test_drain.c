@@ -59,7 +59,7 @@ static void while_the_delay_lasts_requests_are_served_and_connections_closed(voi
     (void)close(before);
     (void)close(after);
     process_signal(process, SIGTERM);
-    (void)process_wait_for(process, "\"msg\":\"second signal, leaving at once\"");
+    (void)process_wait_for(process, "\"msg\":\"second signal, exiting immediately\"");
     end(process, 1);
 }
 

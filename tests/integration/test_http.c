@@ -13,7 +13,7 @@
 #include "openapi.h"
 #include "page.h"
 #include "process.h"
-#include "router.h"
+#include "routes.h"
 #include "text.h"
 
 #define PREFIX "/some/prefix"
@@ -121,9 +121,9 @@ static void page_and_badge_have_a_content_security_policy(void **state)
         const char *policy;
         const char *body;
     } rows[] = {
-        {"/", "text/html; charset=utf-8", page_policy(), page},
-        {"http://a", "text/html; charset=utf-8", page_policy(), page},
-        {PREFIX "/", "text/html; charset=utf-8", page_policy(), page},
+        {"/", "text/html; charset=utf-8", page_policy, page},
+        {"http://a", "text/html; charset=utf-8", page_policy, page},
+        {PREFIX "/", "text/html; charset=utf-8", page_policy, page},
         {"/badge.svg", "image/svg+xml", "default-src 'none'", badge},
         {PREFIX "/badge.svg", "image/svg+xml", "default-src 'none'", badge},
     };
@@ -165,7 +165,7 @@ static void every_route_handles_head_options_and_other_methods(void **state)
     const struct client_answer not_allowed = {"405 Method Not Allowed", TYPE_PROBLEM, ALLOW_READ,
                                               DOCUMENT_NOT_ALLOWED,     false,        false};
     size_t count = 0;
-    const struct route *routes = router_routes(&count);
+    const struct route *routes = routes_all(&count);
 
     for (size_t i = 0; i < count * COUNT_OF(PREFIXES); i++) {
         const char *prefix = PREFIXES[i / count];
@@ -210,7 +210,7 @@ static void unknown_path_returns_404_with_the_valid_paths(void **state)
         {REQUEST("OPTIONS /nowhere"), answer},
     };
     size_t count = 0;
-    const struct route *routes = router_routes(&count);
+    const struct route *routes = routes_all(&count);
 
     for (size_t i = 0; i < count; i++)
         assert_non_null(strstr(body, routes[i].path));

@@ -422,6 +422,7 @@ static void closes_connections_without_a_completed_request_at_the_deadline(void 
     struct process *process = process_serve(arguments, &port);
     const int64_t start = monotonic_milliseconds();
     const int busy = client_connect(port);
+    const unsigned count = COUNT_OF(rows);
     int clients[COUNT_OF(rows)];
 
     (void)state;
@@ -434,7 +435,7 @@ static void closes_connections_without_a_completed_request_at_the_deadline(void 
     drip_until_closed(clients, rows, COUNT_OF(rows), busy);
     assert_true(monotonic_milliseconds() - start >= 3000);
     close_all(clients, COUNT_OF(rows));
-    client_wait_for_series(busy, OVERDUE, COUNT_OF(rows) - MALFORMED, COUNT_OF(rows));
+    client_wait_for_series(busy, OVERDUE, count - MALFORMED, count);
     client_wait_for_series(busy, "http_connections_open", 1, 1);
     (void)close(busy);
     process_stop(process);

@@ -19,35 +19,31 @@
 #define DOCUMENT_BAD_METHOD                                                                        \
     DOCUMENT_PROBLEM(400, "Bad Request", "The method is not a token (RFC 9110, section 9.1).")
 #define DOCUMENT_BAD_TARGET                                                                        \
-    DOCUMENT_PROBLEM(400, "Bad Request",                                                           \
-                     "The request target has a form or a byte that is not allowed (RFC 9112, "     \
-                     "section 3.2).")
+    DOCUMENT_PROBLEM(400, "Bad Request", "The request target is malformed (RFC 9112, section 3.2).")
 #define DOCUMENT_BAD_HOST                                                                          \
     DOCUMENT_PROBLEM(400, "Bad Request",                                                           \
-                     "A request has exactly one Host field: a name or an address, and at most "    \
+                     "Exactly one Host header is required: a name or an address, and at most "     \
                      "one port (RFC 9112, section 3.2).")
 #define DOCUMENT_BAD_FIELD                                                                         \
     DOCUMENT_PROBLEM(400, "Bad Request",                                                           \
-                     "A field has a byte that is not allowed (RFC 9110, section 5.5).")
-#define DOCUMENT_BODY                                                                              \
-    DOCUMENT_PROBLEM(413, "Content Too Large", "No request takes content here: send none.")
+                     "A header contains a forbidden byte (RFC 9110, section 5.5).")
+#define DOCUMENT_BODY DOCUMENT_PROBLEM(413, "Content Too Large", "Request bodies are not accepted.")
 #define DOCUMENT_EXPECTATION                                                                       \
     DOCUMENT_PROBLEM(417, "Expectation Failed",                                                    \
-                     "No expectation but 100-continue is known (RFC 9110, section 10.1.1).")
+                     "Only the 100-continue expectation is supported (RFC 9110, section "          \
+                     "10.1.1).")
 #define DOCUMENT_NOT_FOUND                                                                         \
     DOCUMENT_PROBLEM(404, "Not Found",                                                             \
-                     "Nothing is served at this path. There are /version, /__version__, "          \
-                     "/healthz, /readyz, /metrics, /, /badge.svg, /openapi.json.")
+                     "Not found. Valid paths: /version, /__version__, /healthz, "                  \
+                     "/readyz, /metrics, /, /badge.svg, /openapi.json.")
 #define DOCUMENT_NOT_ALLOWED                                                                       \
-    DOCUMENT_PROBLEM(405, "Method Not Allowed", "This path takes GET, HEAD, OPTIONS.")
+    DOCUMENT_PROBLEM(405, "Method Not Allowed", "Allowed methods: GET, HEAD, OPTIONS.")
 #define DOCUMENT_NOT_IMPLEMENTED                                                                   \
-    DOCUMENT_PROBLEM(501, "Not Implemented",                                                       \
-                     "This server knows no such method; methods are upper case.")
+    DOCUMENT_PROBLEM(501, "Not Implemented", "Unknown method (method names are case-sensitive).")
 
 /* What the server says when libmicrohttpd refuses a request by itself. */
 #define DOCUMENT_REFUSED                                                                           \
     "{\"type\":\"about:blank\",\"title\":\"Request refused\",\"detail\":\"The request is "         \
-    "malformed, larger than this server takes, or of a kind that it does not take; the status "    \
-    "says which.\"}\n"
+    "malformed, too large or not supported; see the status code.\"}\n"
 
 #endif

@@ -50,7 +50,7 @@ double inspect_series(const char *text, const char *series)
 
 unsigned long inspect_metric(struct metrics *metrics, const char *series)
 {
-    char *text = metrics_print(metrics, METRICS_TEXT);
+    char *text = metrics_print(metrics);
     double value = 0;
 
     assert_non_null(text);

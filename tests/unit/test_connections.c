@@ -1,4 +1,4 @@
-/* wraps: calloc free tsearch clock_gettime getsockopt */
+/* wraps: calloc free clock_gettime getsockopt */
 #include "test.h"
 
 #include <arpa/inet.h>
@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <pthread.h>
-#include <search.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,8 +29,6 @@ void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void __real_free(void *block);
 void __wrap_free(void *block);
-void *__real_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
-void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
 int __real_clock_gettime(clockid_t id, struct timespec *now);
 int __wrap_clock_gettime(clockid_t id, struct timespec *now);
 int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
@@ -50,12 +47,6 @@ void __wrap_free(void *block)
     if (block != NULL)
         atomic_fetch_sub(&blocks, 1);
     __real_free(block);
-}
-
-/* Its own allocations are out of the linker's reach. */
-void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *))
-{
-    return failing_now() ? NULL : __real_tsearch(key, root, compare);
 }
 
 int __wrap_clock_gettime(clockid_t id, struct timespec *now)
@@ -149,22 +140,11 @@ static void expect_list(const struct connections *connections, const int *socket
     assert_uint_equal(connections->open, count);
 }
 
-/* Adds a record for a connection from an address. */
-static struct connection *add_from(struct connections *connections, int socket, const char *from)
-{
-    struct sockaddr_storage address;
-    socklen_t size = 0;
-
-    assert_true(address_parse(from, 4242, &address, &size));
-    return connections_add(connections, socket, (const struct sockaddr *)&address);
-}
-
 static struct connection *add(struct connections *connections, int socket)
 {
-    struct connection *connection = add_from(connections, socket, "127.0.0.1");
+    struct connection *connection = connections_add(connections, socket);
 
     assert_non_null(connection);
-    assert_false(connection->is_refused);
     return connection;
 }
 
@@ -179,7 +159,7 @@ static void new_list_is_empty(void **state)
     struct connections connections;
 
     (void)state;
-    connections_init(&connections, 0);
+    connections_init(&connections);
     expect_list(&connections, NULL, 0);
     assert_uint_equal(connections_opened(&connections), 0);
     assert_uint_equal(connections.closing, 0);
@@ -193,7 +173,7 @@ static void added_record_is_the_first_and_blank(void **state)
     struct connection *connection = NULL;
 
     (void)state;
-    connections_init(&connections, 0);
+    connections_init(&connections);
     (void)add(&connections, 7);
     clock_shows = &now;
     connection = add(&connections, 8);
@@ -201,8 +181,7 @@ static void added_record_is_the_first_and_blank(void **state)
     expect_list(&connections, (const int[]){8, 7}, 2);
     assert_ptr_equal(connections.first, connection);
     assert_int_equal(connection->accepted, 12345);
-    assert_int_equal(atomic_load(&connection->done), 12345);
-    assert_null(connection->peer);
+    assert_int_equal(atomic_load(&connection->completed), 12345);
     assert_false(connection->is_shut_down);
     assert_false(atomic_load(&connection->in_request));
     assert_uint_equal(atomic_load(&connection->read), 0);
@@ -227,7 +206,7 @@ static void removed_record_leaves_the_others_in_order(void **state)
         struct connection *added[4];
         struct connections connections;
 
-        connections_init(&connections, 0);
+        connections_init(&connections);
         for (int at = 0; at < 4; at++)
             added[at] = add(&connections, 10 + at);
         connections_remove(&connections, added[rows[i].removed]);
@@ -242,7 +221,7 @@ static void removing_the_only_record_empties_the_list(void **state)
     struct connections connections;
 
     (void)state;
-    connections_init(&connections, 0);
+    connections_init(&connections);
     connections_remove(&connections, add(&connections, 7));
     expect_list(&connections, NULL, 0);
     (void)add(&connections, 8);
@@ -256,7 +235,7 @@ static void removing_null_changes_nothing(void **state)
     struct connections connections;
 
     (void)state;
-    connections_init(&connections, 0);
+    connections_init(&connections);
     (void)add(&connections, 7);
     connections_remove(&connections, NULL);
     expect_list(&connections, (const int[]){7}, 1);
@@ -269,10 +248,10 @@ static void adding_without_memory_counts_as_opened(void **state)
     struct connection *connection = NULL;
 
     (void)state;
-    connections_init(&connections, 0);
+    connections_init(&connections);
     (void)add(&connections, 7);
     failing_at(1);
-    connection = add_from(&connections, 8, "127.0.0.1");
+    connection = connections_add(&connections, 8);
     failing_at(0);
     assert_null(connection);
     expect_list(&connections, (const int[]){7}, 1);
@@ -347,7 +326,7 @@ static struct connection *add_pair(struct connections *connections, const struct
 {
     struct connection *connection = NULL;
 
-    connections_init(connections, 0);
+    connections_init(connections);
     connection = add(connections, pair->server);
     connection->accepted = 1000;
     return connection;
@@ -433,7 +412,7 @@ static void every_idle_connection_is_shut_down_and_all_are_counted(void **state)
     struct connections connections;
 
     (void)state;
-    connections_init(&connections, 0);
+    connections_init(&connections);
     assert_uint_equal(connections_shutdown_idle(&connections, INT64_MAX), 0);
     for (size_t i = 0; i < COUNT_OF(pairs); i++) {
         pairs[i] = open_pair();
@@ -454,12 +433,10 @@ enum { THREADS = 4, ROUNDS = 500 };
 
 static void *add_and_remove(void *cls)
 {
-    static const char *const addresses[] = {"192.0.2.1", "192.0.2.2", "2001:db8::1"};
     struct connections *connections = cls;
 
     for (int i = 0; i < ROUNDS; i++) {
-        struct connection *connection =
-            add_from(connections, -1, addresses[(size_t)i % COUNT_OF(addresses)]);
+        struct connection *connection = connections_add(connections, -1);
 
         atomic_store(&connection->in_request, i % 2 == 0);
         connections_remove(connections, connection);
@@ -473,7 +450,7 @@ static void list_is_shared_by_threads(void **state)
     pthread_t threads[THREADS];
 
     (void)state;
-    connections_init(&connections, 1);
+    connections_init(&connections);
     for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, add_and_remove, &connections), 0);
     while (connections_opened(&connections) < (uint64_t)THREADS * ROUNDS) {
@@ -484,198 +461,8 @@ static void list_is_shared_by_threads(void **state)
     for (size_t i = 0; i < THREADS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     expect_list(&connections, NULL, 0);
-    assert_null(connections.peers);
     assert_uint_equal(connections_opened(&connections), THREADS * ROUNDS);
     assert_uint_equal(connections.closing, 0);
-}
-
-/* Adds a connection, and checks whether it is refused: then its client sees the end. */
-static struct connection *expect_add(struct connections *connections, const char *from,
-                                     const struct pair *pair, bool is_refused)
-{
-    struct connection *connection = add_from(connections, pair->server, from);
-
-    assert_non_null(connection);
-    if (connection->is_refused != is_refused)
-        fail_msg("a connection from %s is %srefused", from, is_refused ? "not " : "");
-    assert_true(connection->is_shut_down == is_refused);
-    if (is_refused)
-        client_expect_closed(pair->client);
-    else
-        assert_true(client_is_quiet(pair->client));
-    return connection;
-}
-
-/* The last of some connections from these addresses is refused or not. */
-struct arrival {
-    const char *addresses[5]; /* NULL behind the last */
-    bool is_refused;
-};
-
-static void expect_arrivals(size_t max_per_peer, const struct arrival *rows, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct pair pairs[COUNT_OF(rows[i].addresses)];
-        struct connections connections;
-        size_t used = 0;
-
-        connections_init(&connections, max_per_peer);
-        for (; used < COUNT_OF(pairs) && rows[i].addresses[used] != NULL; used++) {
-            const bool is_last = used + 1 == COUNT_OF(pairs) || rows[i].addresses[used + 1] == NULL;
-
-            pairs[used] = open_pair();
-            (void)expect_add(&connections, rows[i].addresses[used], &pairs[used],
-                             is_last && rows[i].is_refused);
-        }
-        assert_uint_equal(connections.open, used); /* the refused one, too */
-        remove_all(&connections);
-        assert_null(connections.peers);
-        while (used > 0)
-            close_pair(&pairs[--used]);
-    }
-}
-
-static void more_than_the_limit_of_an_address_are_refused(void **state)
-{
-    static const struct arrival one[] = {
-        {{"192.0.2.1", NULL}, false},
-        {{"192.0.2.1", "192.0.2.1", NULL}, true},
-        {{"192.0.2.1", "192.0.2.2", "192.0.2.0", "193.0.2.1", NULL}, false},
-        {{"192.0.2.2", "192.0.2.1", "192.0.2.3", "192.0.2.1", NULL}, true},
-        {{"2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "::1", "2001:db8::1"}, true},
-    };
-    static const struct arrival two[] = {
-        {{"192.0.2.1", "192.0.2.1", NULL}, false},
-        {{"192.0.2.1", "192.0.2.1", "192.0.2.1", NULL}, true},
-        {{"192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.2", NULL}, false},
-        {{"192.0.2.1", "192.0.2.2", "192.0.2.1", "192.0.2.2", "192.0.2.2"}, true},
-    };
-
-    (void)state;
-    expect_arrivals(1, one, COUNT_OF(one));
-    expect_arrivals(2, two, COUNT_OF(two));
-}
-
-static void ipv4_address_that_is_mapped_into_ipv6_is_the_same(void **state)
-{
-    static const struct arrival rows[] = {
-        {{"192.0.2.1", "::ffff:192.0.2.1", NULL}, true},
-        {{"::ffff:192.0.2.1", "192.0.2.1", NULL}, true},
-        {{"::ffff:192.0.2.1", "::ffff:192.0.2.2", "::192.0.2.1", NULL}, false},
-    };
-
-    (void)state;
-    expect_arrivals(1, rows, COUNT_OF(rows));
-}
-
-static void without_a_limit_none_is_refused_and_no_address_kept(void **state)
-{
-    struct connections connections;
-
-    (void)state;
-    connections_init(&connections, 0);
-    for (int i = 0; i < 100; i++)
-        (void)add(&connections, -1);
-    assert_null(connections.peers);
-    remove_all(&connections);
-}
-
-static void refused_connections_are_not_counted_for_their_address(void **state)
-{
-    struct pair pairs[6];
-    struct connection *added[COUNT_OF(pairs)];
-    struct connections connections;
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(pairs); i++)
-        pairs[i] = open_pair();
-    connections_init(&connections, 1);
-    added[0] = expect_add(&connections, "192.0.2.1", &pairs[0], false);
-    added[1] = expect_add(&connections, "192.0.2.1", &pairs[1], true);
-    added[2] = expect_add(&connections, "192.0.2.1", &pairs[2], true);
-    connections_remove(&connections, added[1]); /* gives nothing back that it did not have */
-    (void)expect_add(&connections, "192.0.2.1", &pairs[3], true);
-    connections_remove(&connections, added[0]);
-    added[4] = expect_add(&connections, "192.0.2.1", &pairs[4], false);
-    connections_remove(&connections, added[2]);
-    connections_remove(&connections, added[4]);
-    assert_null(connections.peers); /* one that is refused is still open */
-    (void)expect_add(&connections, "192.0.2.1", &pairs[5], false);
-    assert_uint_equal(connections_opened(&connections), 6);
-    remove_all(&connections);
-    for (size_t i = 0; i < COUNT_OF(pairs); i++)
-        close_pair(&pairs[i]);
-}
-
-/* In an order that has the tree grow to both sides. */
-static void addresses_are_kept_as_long_as_they_have_connections(void **state)
-{
-    enum { ADDRESSES = 64 };
-    struct connection *added[ADDRESSES][2];
-    struct connections connections;
-    const int before = atomic_load(&blocks);
-
-    (void)state;
-    connections_init(&connections, 2);
-    for (unsigned i = 0; i < ADDRESSES * 2; i++) {
-        const unsigned number = i * 37 % ADDRESSES;
-        char from[16];
-
-        (void)snprintf(from, sizeof from, "192.0.2.%u", number);
-        added[number][i / ADDRESSES] = add_from(&connections, -1, from);
-        assert_false(added[number][i / ADDRESSES]->is_refused);
-    }
-    assert_int_equal(atomic_load(&blocks), before + ADDRESSES * 3);
-    for (unsigned i = 0; i < ADDRESSES; i++)
-        connections_remove(&connections, added[i * 11 % ADDRESSES][0]);
-    assert_int_equal(atomic_load(&blocks), before + ADDRESSES * 2);
-    for (unsigned i = 0; i < ADDRESSES; i++) {
-        assert_non_null(connections.peers);
-        connections_remove(&connections, added[i * 29 % ADDRESSES][1]);
-    }
-    assert_null(connections.peers);
-    assert_int_equal(atomic_load(&blocks), before);
-}
-
-/* The record first, then the peer, then its place in the tree. */
-static void connection_is_refused_when_there_is_no_memory_for_its_address(void **state)
-{
-    const int before = atomic_load(&blocks);
-    struct connections connections;
-
-    (void)state;
-    connections_init(&connections, 1);
-    for (unsigned n = 2; n <= 3; n++) {
-        const struct pair pair = open_pair();
-        struct connection *connection = NULL;
-
-        failing_at(n);
-        connection = expect_add(&connections, "192.0.2.1", &pair, true);
-        assert_true(failing_has_failed());
-        failing_at(0);
-        assert_null(connection->peer);
-        assert_null(connections.peers);
-        connections_remove(&connections, connection);
-        assert_int_equal(atomic_load(&blocks), before);
-        close_pair(&pair);
-    }
-    failing_at(4);
-    connections_remove(&connections, add(&connections, -1));
-    assert_false(failing_has_failed()); /* those were all */
-}
-
-static void connection_without_memory_is_not_counted_for_its_address(void **state)
-{
-    struct connections connections;
-
-    (void)state;
-    connections_init(&connections, 1);
-    failing_at(1);
-    assert_null(add_from(&connections, -1, "127.0.0.1"));
-    failing_at(0);
-    assert_null(connections.peers);
-    (void)add(&connections, -1);
-    remove_all(&connections);
 }
 
 /* It is in no list: nobody else would ever close it. */
@@ -685,9 +472,9 @@ static void connection_without_memory_is_shut_down(void **state)
     struct connections connections;
 
     (void)state;
-    connections_init(&connections, 0);
+    connections_init(&connections);
     failing_at(1);
-    assert_null(add_from(&connections, pair.server, "127.0.0.1"));
+    assert_null(connections_add(&connections, pair.server));
     failing_at(0);
     client_expect_closed(pair.client);
     close_pair(&pair);
@@ -706,7 +493,7 @@ static void connection_is_overdue_when_it_has_completed_nothing_in_time(void **s
         struct connections connections;
         struct connection *connection = add_pair(&connections, &pair);
 
-        atomic_store(&connection->done, 2000);
+        atomic_store(&connection->completed, 2000);
         assert_uint_equal(connections_shutdown_overdue(&connections, rows[i].before),
                           rows[i].is_overdue);
         if (rows[i].is_overdue)
@@ -724,7 +511,7 @@ static void connection_that_has_asked_for_nothing_is_overdue_from_when_it_was_ac
     struct connections connections;
 
     (void)state;
-    connections_init(&connections, 0);
+    connections_init(&connections);
     clock_shows = &accepted;
     (void)add(&connections, -1);
     assert_uint_equal(connections_shutdown_overdue(&connections, 4999), 0);
@@ -739,16 +526,16 @@ static void overdue_connections_are_shut_down_whatever_they_are_at_and_counted_o
     struct connections connections;
 
     (void)state;
-    connections_init(&connections, 0);
+    connections_init(&connections);
     assert_uint_equal(connections_shutdown_overdue(&connections, INT64_MAX), 0);
     for (size_t i = 0; i < COUNT_OF(pairs); i++) {
         pairs[i] = open_pair();
         added[i] = add(&connections, pairs[i].server);
-        atomic_store(&added[i]->done, 1000);
+        atomic_store(&added[i]->completed, 1000);
     }
     send_and_wait(&pairs[0], "GET", 3);
     atomic_store(&added[1]->in_request, true);
-    atomic_store(&added[2]->done, 1001);
+    atomic_store(&added[2]->completed, 1001);
     assert_uint_equal(connections_shutdown_overdue(&connections, 1000), 3);
     client_expect_closed(pairs[0].client);
     client_expect_closed(pairs[1].client);
@@ -801,10 +588,10 @@ static void client_that_has_left_is_swept_at_the_second_look(void **state)
         assert_false(is_swept(&connections, connection)); /* its thread has to read */
     assert_int_equal(recv(pair.server, bytes, sizeof bytes, 0), 3);
     assert_false(is_swept(&connections, connection));
-    atomic_store(&connection->done, 2000); /* was answered: three seconds ago, and less */
+    atomic_store(&connection->completed, 2000); /* was answered: three seconds ago, and less */
     for (int i = 0; i < 3; i++)
         assert_false(is_swept(&connections, connection));
-    atomic_store(&connection->done, 2001);
+    atomic_store(&connection->completed, 2001);
     assert_false(is_swept(&connections, connection));
     assert_true(is_swept(&connections, connection));
     client_expect_closed(pair.client);
@@ -836,21 +623,6 @@ static void client_that_has_left_and_still_reads_is_not_swept(void **state)
     close_pair(&pair);
 }
 
-static void refused_connection_is_not_overdue(void **state)
-{
-    const struct pair pairs[] = {open_pair(), open_pair()};
-    struct connections connections;
-
-    (void)state;
-    connections_init(&connections, 1);
-    (void)expect_add(&connections, "192.0.2.1", &pairs[0], false);
-    (void)expect_add(&connections, "192.0.2.1", &pairs[1], true);
-    assert_uint_equal(connections_shutdown_overdue(&connections, INT64_MAX), 1);
-    remove_all(&connections);
-    close_pair(&pairs[0]);
-    close_pair(&pairs[1]);
-}
-
 /* The time that the clock shows, in milliseconds. */
 static void set_clock(int64_t milliseconds)
 {
@@ -865,7 +637,7 @@ static void set_clock(int64_t milliseconds)
  * sockets are numbers of none, from 1000 on. */
 static void add_many(struct connections *connections, struct connection *added[], int count)
 {
-    connections_init(connections, 0);
+    connections_init(connections);
     for (int i = 0; i < count; i++) {
         set_clock(1000 + i * 1000);
         added[i] = add(connections, 1000 + i);
@@ -876,7 +648,7 @@ static void add_many(struct connections *connections, struct connection *added[]
 /* Counts a request as completed. */
 static void complete(struct connection *connection, int64_t when)
 {
-    atomic_store(&connection->done, when);
+    atomic_store(&connection->completed, when);
 }
 
 /* Which of the connections are shut down, a character each. */
@@ -1018,7 +790,7 @@ static void connection_that_came_just_now_is_spared(void **state)
     struct connections connections;
 
     (void)state;
-    connections_init(&connections, 0);
+    connections_init(&connections);
     set_clock(1000);
     (void)add(&connections, 1000);
     assert_false(connections_evict(&connections, 0));
@@ -1044,20 +816,6 @@ static void connections_that_are_shut_down_already_are_passed_over(void **state)
     remove_all(&connections);
 }
 
-static void refused_connections_are_closing(void **state)
-{
-    struct connections connections;
-
-    (void)state;
-    connections_init(&connections, 1);
-    (void)add_from(&connections, -1, "192.0.2.1");
-    assert_uint_equal(connections.closing, 0);
-    (void)add_from(&connections, -1, "192.0.2.1");
-    assert_uint_equal(connections.closing, 1);
-    remove_all(&connections);
-    assert_uint_equal(connections.closing, 0);
-}
-
 /* Its thread has something to read, unless it waits for the client to take an answer. */
 static void request_that_has_arrived_is_spared(void **state)
 {
@@ -1068,7 +826,7 @@ static void request_that_has_arrived_is_spared(void **state)
 
     (void)state;
     connection = add_pair(&connections, &pair);
-    atomic_store(&connection->done, 1000);
+    atomic_store(&connection->completed, 1000);
     send_and_wait(&pair, "GET", 3);
     assert_false(connections_evict(&connections, 0));
     assert_true(client_is_quiet(pair.client));
@@ -1079,7 +837,7 @@ static void request_that_has_arrived_is_spared(void **state)
 
     pair = open_pair();
     connection = add_pair(&connections, &pair);
-    atomic_store(&connection->done, 1000);
+    atomic_store(&connection->completed, 1000);
     send_and_wait(&pair, "GET", 3);
     assert_false(connections_evict(&connections, 0));
     assert_int_equal(recv(pair.server, bytes, sizeof bytes, 0), 3);
@@ -1127,7 +885,7 @@ static void client_that_does_not_read_its_answer_is_not_spared(void **state)
     struct connection *connection = add_pair(&connections, &pair);
 
     (void)state;
-    atomic_store(&connection->done, 1000);
+    atomic_store(&connection->completed, 1000);
     atomic_store(&connection->in_request, true);
     assert_false(connections_evict(&connections, 0));
     while (send(pair.server, many, sizeof many, MSG_DONTWAIT) > 0)
@@ -1185,17 +943,7 @@ int main(void)
         cmocka_unit_test_setup(every_idle_connection_is_shut_down_and_all_are_counted,
                                restore_calls),
         cmocka_unit_test_setup(list_is_shared_by_threads, restore_calls),
-        cmocka_unit_test_setup(more_than_the_limit_of_an_address_are_refused, restore_calls),
-        cmocka_unit_test_setup(ipv4_address_that_is_mapped_into_ipv6_is_the_same, restore_calls),
-        cmocka_unit_test_setup(without_a_limit_none_is_refused_and_no_address_kept, restore_calls),
-        cmocka_unit_test_setup(refused_connections_are_not_counted_for_their_address,
-                               restore_calls),
-        cmocka_unit_test_setup(addresses_are_kept_as_long_as_they_have_connections, restore_calls),
-        cmocka_unit_test_setup(connection_is_refused_when_there_is_no_memory_for_its_address,
-                               restore_calls),
         cmocka_unit_test_setup(connection_without_memory_is_shut_down, restore_calls),
-        cmocka_unit_test_setup(connection_without_memory_is_not_counted_for_its_address,
-                               restore_calls),
         cmocka_unit_test_setup(client_that_has_left_is_swept_at_the_second_look, restore_calls),
         cmocka_unit_test_setup(client_that_has_left_and_still_reads_is_not_swept, restore_calls),
         cmocka_unit_test_setup(connection_is_overdue_when_it_has_completed_nothing_in_time,
@@ -1205,7 +953,6 @@ int main(void)
             restore_calls),
         cmocka_unit_test_setup(
             overdue_connections_are_shut_down_whatever_they_are_at_and_counted_once, restore_calls),
-        cmocka_unit_test_setup(refused_connection_is_not_overdue, restore_calls),
         cmocka_unit_test_setup(only_what_is_above_the_limit_is_evicted, restore_calls),
         cmocka_unit_test_setup(who_has_completed_no_request_for_longest_is_evicted, restore_calls),
         cmocka_unit_test_setup(sixteen_are_looked_at_and_then_others, restore_calls),
@@ -1214,7 +961,6 @@ int main(void)
         cmocka_unit_test_setup(connection_that_came_just_now_is_spared, restore_calls),
         cmocka_unit_test_setup(connections_that_are_shut_down_already_are_passed_over,
                                restore_calls),
-        cmocka_unit_test_setup(refused_connections_are_closing, restore_calls),
         cmocka_unit_test_setup(request_that_has_arrived_is_spared, restore_calls),
         cmocka_unit_test_setup(client_that_does_not_read_its_answer_is_not_spared, restore_calls),
         cmocka_unit_test_setup(answer_that_is_not_read_ends_with_its_connection, restore_calls),

@@ -55,8 +55,8 @@ void __wrap_usage_open(struct usage *usage, const char *self, unsigned max_open)
 void __wrap_usage_close(struct usage *usage);
 struct metrics *__wrap_metrics_create(const struct metrics_parts *parts);
 void __wrap_metrics_free(struct metrics *metrics);
-struct handlers *__wrap_handlers_create(const struct build_info *info, const char *base_path,
-                                        struct metrics *metrics);
+struct handlers *__wrap_handlers_create(const struct route_context *context, const char *base_path,
+                                        unsigned threads);
 void __wrap_handlers_free(struct handlers *handlers);
 int __wrap_listener_open(const char *address, uint16_t port);
 int __wrap_listener_take(char *error, size_t size);
@@ -173,18 +173,20 @@ void __wrap_metrics_free(struct metrics *metrics)
         note("free metrics\n");
 }
 
-struct handlers *__wrap_handlers_create(const struct build_info *info, const char *base_path,
-                                        struct metrics *metrics)
+struct handlers *__wrap_handlers_create(const struct route_context *context, const char *base_path,
+                                        unsigned threads)
 {
-    assert_ptr_equal(metrics, some_metrics());
-    note("create handlers of %s, base path %s\n", info->name, or_none(base_path));
+    assert_ptr_equal(context->metrics, some_metrics());
+    assert_true(threads > 0);
+    note("create handlers of %s, base path %s\n", context->info->name, or_none(base_path));
     return calls.has_handlers ? some_handlers() : NULL;
 }
 
 void __wrap_handlers_free(struct handlers *handlers)
 {
-    assert_ptr_equal(handlers, some_handlers());
-    note("free handlers\n");
+    assert_true(handlers == NULL || handlers == some_handlers());
+    if (handlers != NULL)
+        note("free handlers\n");
 }
 
 int __wrap_listener_open(const char *address, uint16_t port)
@@ -283,20 +285,12 @@ int __wrap_isatty(int descriptor)
 /* Everything goes well, and no setting comes from the environment. */
 static int set_up(void **state)
 {
-    static const char *const variables[] = {"ADDRESS",
-                                            "PORT",
-                                            "THREADS",
-                                            "MAX_CONNECTIONS",
-                                            "MAX_CONNECTIONS_PER_IP",
-                                            "REQUEST_DEADLINE",
-                                            "DRAIN_DELAY",
-                                            "SHUTDOWN_TIMEOUT",
-                                            "BASE_PATH",
-                                            "ACCESS_LOG",
-                                            "ACCESS_LOG_RATE",
-                                            "TRUSTED_PROXIES",
-                                            "SANDBOX",
-                                            "LOG_FORMAT",
+    static const char *const variables[] = {"ADDRESS",          "PORT",
+                                            "THREADS",          "MAX_CONNECTIONS",
+                                            "REQUEST_DEADLINE", "DRAIN_DELAY",
+                                            "SHUTDOWN_TIMEOUT", "BASE_PATH",
+                                            "ACCESS_LOG",       "ACCESS_LOG_RATE",
+                                            "SANDBOX",          "LOG_FORMAT",
                                             "LOG_LEVEL"};
 
     (void)state;
@@ -419,8 +413,8 @@ static void expect_run(const char *const *arguments, int status, const char *out
 #define NO_METRICS "free metrics\nwatch no more\n"
 #define STOPPED LINE("info", "stopped\"")
 #define TOO_FEW(limit, threads, connections)                                                       \
-    LINE("error", "the limit of open files is too low\",\"limit\":" #limit                         \
-                  ",\"threads\":" #threads ",\"max_connections\":" #connections)
+    LINE("error", "the open-file limit is too low\",\"limit\":" #limit ",\"threads\":" #threads    \
+                  ",\"max_connections\":" #connections)
 
 static void service_starts_and_stops_in_order(void **state)
 {
@@ -506,7 +500,7 @@ static void service_without_memory_for_metrics_fails(void **state)
     (void)state;
     calls.has_metrics = false;
     expect_run(NULL, 1, "",
-               LINE("error", "cannot start\",\"error\":\"no memory for the metrics\""));
+               LINE("error", "cannot start\",\"error\":\"out of memory preparing responses\""));
     assert_string_equal(trace, METRICS(1024, 2, 996) "watch no more\n");
 }
 
@@ -515,7 +509,7 @@ static void service_without_memory_for_answers_fails(void **state)
     (void)state;
     calls.has_handlers = false;
     expect_run(NULL, 1, "",
-               LINE("error", "cannot start\",\"error\":\"no memory for the answers\""));
+               LINE("error", "cannot start\",\"error\":\"out of memory preparing responses\""));
     assert_string_equal(trace, METRICS(1024, 2, 996) "create handlers of " NAME
                                                      ", base path none\n" NO_METRICS);
 }
@@ -572,9 +566,11 @@ static void service_that_is_passed_something_else_says_what_is_allowed(void **st
 {
     (void)state;
     calls.passed = -EINVAL;
-    expect_run(NULL, 1, "",
-               LINE("error", "cannot take the socket that was passed\",\"error\":\"LISTEN_FDS: '2' "
-                             "is not 1\",\"allowed\":\"LISTEN_FDS=1, a TCP socket that listens\""));
+    expect_run(
+        NULL, 1, "",
+        LINE("error",
+             "cannot use the socket passed by the service manager\",\"error\":\"LISTEN_FDS: '2' "
+             "is not 1\",\"allowed\":\"LISTEN_FDS=1 and a listening TCP socket\""));
     assert_string_equal(trace,
                         METRICS(1024, 2, 996) "create handlers of " NAME
                                               ", base path none\nfree handlers\n" NO_METRICS);
@@ -609,10 +605,11 @@ static void service_without_the_sandbox_that_it_requires_fails(void **state)
     (void)state;
     calls.has_sandbox = false;
     expect_run(arguments, 1, "",
-               LINE("error", "cannot enter the sandbox\",\"error\":\"" HOLDS(
-                                 "some of it") "\",\"allowed\":"
-                                               "\"--sandbox auto takes what there is, --sandbox "
-                                               "off does without\""));
+               LINE("error",
+                    "cannot enter the sandbox\",\"error\":\"" HOLDS(
+                        "some of it") "\",\"allowed\":"
+                                      "\"--sandbox auto uses what the kernel supports, --sandbox "
+                                      "off disables it\""));
     assert_string_equal(trace,
                         METRICS(1024, 2, 996) "create handlers of " NAME ", base path none\n"
                                               "listen at none, port 5000\nopen notifier\n" ENTER
@@ -659,8 +656,8 @@ static void service_whose_server_does_not_start_fails(void **state)
     (void)state;
     calls.has_server = false;
     expect_run(NULL, 1, "",
-               LINE("error", "cannot start\",\"error\":\"no memory, threads or descriptors for the "
-                             "server\""));
+               LINE("error", "cannot start\",\"error\":\"out of memory, threads or file "
+                             "descriptors\""));
     assert_string_equal(
         trace, METRICS(1024, 2, 996) "create handlers of " NAME ", base path none\n"
                                      "listen at none, port 5000\nopen notifier\n" ENTER
@@ -766,8 +763,7 @@ static void licenses_go_to_stdout_as_a_file(void **state)
     assert_int_equal(outcome.status, 0);
     calls.is_terminal = true;
     expect_run(arguments, 1, "",
-               NAME
-               ": --licenses: stdout is a terminal, and this is a gzip file: add '| gunzip'\n");
+               NAME ": --licenses: the output is a gzip file; pipe it to gunzip\n");
 }
 
 static void stdout_that_cannot_be_written_is_an_error(void **state)
@@ -891,7 +887,7 @@ static void wrong_setting_exits_with_2(void **state)
     static const char *const arguments[] = {"--port=65536", NULL};
 
     (void)state;
-    expect_run(arguments, 2, "", NAME ": --port: '65536' is not a whole number from 0 to 65535\n");
+    expect_run(arguments, 2, "", NAME ": --port: '65536' is not an integer from 0 to 65535\n");
     assert_string_equal(trace, "");
 }
 

@@ -9,7 +9,7 @@
 
 #include "failing.h"
 #include "openapi.h"
-#include "router.h"
+#include "routes.h"
 
 char *__real_strdup(const char *text);
 char *__wrap_strdup(const char *text);
@@ -77,17 +77,17 @@ static void document_has_the_routes_and_their_methods(void **state)
     cJSON *root = cJSON_Parse(document);
     const cJSON *paths = cJSON_GetObjectItemCaseSensitive(root, "paths");
     size_t count = 0;
-    const struct route *routes = router_routes(&count);
+    const struct route *routes = routes_all(&count);
 
     (void)state;
     assert_int_equal(cJSON_GetArraySize(paths), count);
     for (size_t i = 0; i < count; i++) {
         const cJSON *path = find_path(paths, routes[i].path);
-        char allow[ROUTER_ALLOW_MAX];
+        char allow[ROUTES_ALLOW_MAX];
 
         if (path == NULL)
             fail_msg("%s is not described", routes[i].path);
-        router_print_allow(allow, sizeof allow, routes[i].methods);
+        routes_print_allow(allow, sizeof allow, routes[i].methods);
         expect_methods(path, allow);
     }
     cJSON_Delete(root);

@@ -171,9 +171,9 @@ static void policy_allows_the_style_element_by_its_hash(void **state)
     int end = 0;
 
     (void)state;
-    assert_int_equal(sscanf(page_policy(), form, hash, &end), 1);
-    assert_string_equal(page_policy() + end, "; img-src 'self' data:; base-uri 'none'; form-action "
-                                             "'none'; frame-ancestors 'none'");
+    assert_int_equal(sscanf(page_policy, form, hash, &end), 1);
+    assert_string_equal(page_policy + end, "; img-src 'self' data:; base-uri 'none'; form-action "
+                                           "'none'; frame-ancestors 'none'");
 
     assert_true(fd >= 0);
     assert_int_equal(write(fd, style, length), (ssize_t)length);

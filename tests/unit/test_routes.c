@@ -5,17 +5,9 @@
 #include <string.h>
 
 #include "request.h"
-#include "router.h"
+#include "routes.h"
 
 enum { READ = METHOD_GET | METHOD_HEAD | METHOD_OPTIONS };
-
-/* The paths that the service promises. */
-static const struct route PROMISED[] = {
-    {"/version", READ, ENDPOINT_VERSION, false}, {"/__version__", READ, ENDPOINT_VERSION, false},
-    {"/healthz", READ, ENDPOINT_LIVENESS, true}, {"/readyz", READ, ENDPOINT_READINESS, true},
-    {"/metrics", READ, ENDPOINT_METRICS, true},  {"/", READ, ENDPOINT_PAGE, false},
-    {"/badge.svg", READ, ENDPOINT_BADGE, false}, {"/openapi.json", READ, ENDPOINT_OPENAPI, false},
-};
 
 /* Finds the route of a copy of the path that ends with its last byte, so that sanitizers see a byte
  * read too many. */
@@ -27,7 +19,7 @@ static const struct route *find(const char *base_path, const char *path)
 
     assert_non_null(copy);
     memcpy(copy, path, length);
-    route = router_find(base_path, copy, length);
+    route = routes_find(base_path, copy, length);
     free(copy);
     return route;
 }
@@ -43,27 +35,68 @@ static void expect_route(const char *base_path, const char *path, const char *ex
                  actual, expected);
 }
 
-static void routes_are_the_promised_ones(void **state)
+/* The contract of the table itself: every other test loops over it. */
+static void every_row_is_complete_and_unique(void **state)
 {
     size_t count = 0;
-    const struct route *routes = router_routes(&count);
+    const struct route *routes = routes_all(&count);
 
     (void)state;
-    assert_int_equal(count, COUNT_OF(PROMISED));
-    assert_true(count <= ROUTER_ROUTES_MAX);
+    assert_true(count > 0 && count <= ROUTES_MAX);
     for (size_t i = 0; i < count; i++) {
-        assert_string_equal(routes[i].path, PROMISED[i].path);
-        if (routes[i].methods != PROMISED[i].methods ||
-            routes[i].endpoint != PROMISED[i].endpoint ||
-            routes[i].is_polled != PROMISED[i].is_polled)
-            fail_msg("%s is another route", routes[i].path);
+        assert_int_equal(routes[i].path[0], '/');
+        assert_true(strlen(routes[i].path) <= 48); /* fits the 404 response */
+        assert_true((routes[i].methods & METHOD_GET) != 0);
+        assert_non_null(routes[i].media_type);
+        assert_non_null(routes[i].make);
+        assert_false(routes[i].is_live && routes[i].make_draining != NULL);
+        assert_ptr_equal(find(NULL, routes[i].path), &routes[i]);
     }
+}
+
+/* The bodies that do not depend on the build, and are made by functions of the table. */
+static void bodies_are_the_documented_ones(void **state)
+{
+    static const struct {
+        const char *path;
+        const char *body;
+        const char *draining;
+    } rows[] = {
+        {"/healthz", "{\"status\":\"ok\"}\n", NULL},
+        {"/readyz", "{\"status\":\"ready\"}\n", "{\"status\":\"draining\"}\n"},
+    };
+    const struct route_context context = {NULL, NULL};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const struct route *route = find(NULL, rows[i].path);
+        char *body = route->make(&context);
+
+        assert_string_equal(body, rows[i].body);
+        free(body);
+        assert_true((route->make_draining == NULL) == (rows[i].draining == NULL));
+        if (route->make_draining == NULL)
+            continue;
+        body = route->make_draining(&context);
+        assert_string_equal(body, rows[i].draining);
+        free(body);
+    }
+}
+
+static void probes_and_metrics_are_polled(void **state)
+{
+    static const char *const polled[] = {"/healthz", "/readyz", "/metrics"};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(polled); i++)
+        assert_true(find(NULL, polled[i])->is_polled);
+    assert_false(find(NULL, "/version")->is_polled);
 }
 
 static void routes_are_found_by_their_path(void **state)
 {
     size_t count = 0;
-    const struct route *routes = router_routes(&count);
+    const struct route *routes = routes_all(&count);
 
     (void)state;
     for (size_t i = 0; i < count; i++) {
@@ -75,7 +108,7 @@ static void routes_are_found_by_their_path(void **state)
 static void routes_are_found_behind_the_base_path(void **state)
 {
     size_t count = 0;
-    const struct route *routes = router_routes(&count);
+    const struct route *routes = routes_all(&count);
 
     (void)state;
     for (size_t i = 0; i < count; i++) {
@@ -152,22 +185,22 @@ static void path_is_read_up_to_its_length(void **state)
     const struct route *version = find(NULL, "/version");
 
     (void)state;
-    assert_ptr_equal(router_find(NULL, "/version?a", 8), version);
-    assert_null(router_find(NULL, "/version", 7));
-    assert_ptr_equal(router_find(NULL, "/version", 1), find(NULL, "/"));
-    assert_null(router_find(NULL, "/version", 0));
-    assert_ptr_equal(router_find("/b", "/b/version?a", 10), version);
-    assert_null(router_find("/b", "/b/version", 9));
-    assert_null(router_find("/b", "/b/version", 2));
-    assert_ptr_equal(router_find("/b", "/b/version", 3), find(NULL, "/"));
-    assert_ptr_equal(router_find("/b", "/b/version", 1), find(NULL, "/"));
-    assert_null(router_find(NULL, "/version\0", 9));
+    assert_ptr_equal(routes_find(NULL, "/version?a", 8), version);
+    assert_null(routes_find(NULL, "/version", 7));
+    assert_ptr_equal(routes_find(NULL, "/version", 1), find(NULL, "/"));
+    assert_null(routes_find(NULL, "/version", 0));
+    assert_ptr_equal(routes_find("/b", "/b/version?a", 10), version);
+    assert_null(routes_find("/b", "/b/version", 9));
+    assert_null(routes_find("/b", "/b/version", 2));
+    assert_ptr_equal(routes_find("/b", "/b/version", 3), find(NULL, "/"));
+    assert_ptr_equal(routes_find("/b", "/b/version", 1), find(NULL, "/"));
+    assert_null(routes_find(NULL, "/version\0", 9));
 }
 
 static void methods_are_those_of_all_routes(void **state)
 {
     (void)state;
-    assert_uint_equal(router_methods(), READ);
+    assert_uint_equal(routes_methods(), READ);
 }
 
 static void allow_lists_the_methods(void **state)
@@ -190,10 +223,10 @@ static void allow_lists_the_methods(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        char allow[ROUTER_ALLOW_MAX];
+        char allow[ROUTES_ALLOW_MAX];
 
         memset(allow, '?', sizeof allow);
-        router_print_allow(allow, sizeof allow, rows[i].methods);
+        routes_print_allow(allow, sizeof allow, rows[i].methods);
         assert_string_equal(allow, rows[i].allow);
     }
 }
@@ -201,7 +234,9 @@ static void allow_lists_the_methods(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(routes_are_the_promised_ones),
+        cmocka_unit_test(every_row_is_complete_and_unique),
+        cmocka_unit_test(bodies_are_the_documented_ones),
+        cmocka_unit_test(probes_and_metrics_are_polled),
         cmocka_unit_test(routes_are_found_by_their_path),
         cmocka_unit_test(routes_are_found_behind_the_base_path),
         cmocka_unit_test(path_of_another_spelling_leads_nowhere),
