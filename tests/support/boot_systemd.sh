@@ -1,22 +1,21 @@
 #!/bin/bash
-# Boots this machine's systemd as process 1 of namespaces of its own, on a copy-on-write view of the machine's files, with
-# the units of a folder and no others: it changes nothing outside.
+# Boots this machine's systemd as process 1 of new namespaces, on a copy-on-write view of the machine's files, with only the
+# given units. It changes nothing outside. Requires root; SIGTERM stops it.
 # Usage: boot_systemd.sh WORK ROOT
-# WORK is an empty folder, ROOT a folder whose files are copied over the machine's; its /units are the units, of which
-# default.target is started. Its cgroups are below the one that it is started in. Root's rights are
-# needed. SIGTERM ends it.
+# WORK is an empty folder. The files of ROOT are copied over those of the machine; /units has the units, of which default.target
+# is started. Its control groups are below that of this script.
 set -eu
 
 if [ -z "${INSIDE-}" ]; then
-    # The only cgroups that it may see, and move processes between.
+    # The only control group that it can see.
     own=$(findmnt -nt cgroup2 -o TARGET | head -n 1)/versiond-test.$$
-    # Its processes are gone a moment after the first of them.
+    # Its processes exit slightly later than process 1.
     remove() { while [ -d "$own" ] && ! find "$own" -depth -type d -exec rmdir {} + 2>/dev/null; do sleep 0.05; done; }
     mkdir "$own"
     INSIDE=$own unshare --pid --mount --net --uts --ipc --fork --kill-child -- "$0" "$@" &
     child=$!
     trap 'kill -KILL "$child"; remove; exit 143' TERM INT
-    wait "$child" || echo "systemd ended with $?"
+    wait "$child" || echo "systemd exited with status $?"
     remove
     exit
 fi
@@ -35,7 +34,7 @@ cp -r "$files/." "$root/"
 cd "$root"
 mount -t proc proc proc
 mount --bind proc/sys proc/sys
-mount -o remount,ro,bind proc/sys # settings of the whole machine
+mount -o remount,ro,bind proc/sys # these settings apply to the whole machine
 mount -t sysfs -o ro sysfs sys
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 for folder in run tmp dev; do mount -t tmpfs tmpfs $folder; done

@@ -1,21 +1,21 @@
 # shellcheck shell=sh
-# For test scripts: runs functions as tests and sums up as cmocka does. To be sourced.
+# Runs shell functions as tests, with output like that of cmocka. Source it in test scripts.
 
-# skip WHY: ends the test that runs as skipped; with NO_SKIP set, as failed.
+# skip WHY: ends the current test as skipped; with NO_SKIP set, as failed.
 skip() {
     [ -z "${NO_SKIP-}" ] || fail "must not be skipped: $1"
     echo "skipped: $1"
     exit 77
 }
 
-# needs TOOL...: skips the test that runs when one is not installed.
+# needs TOOL...: skips the current test if a tool is not installed.
 needs() {
     for tool; do
         command -v "$tool" >/dev/null || skip "$tool is not installed"
     done
 }
 
-# fail WHY: ends the test that runs as failed.
+# fail WHY: ends the current test as failed.
 fail() {
     echo "FAILED: $1"
     exit 1
@@ -29,24 +29,23 @@ expected:
 $2"
 }
 
-# wait_until WHAT COMMAND...: until it succeeds, for PATIENCE (60) seconds at most.
+# wait_until WHAT COMMAND...: waits until the command succeeds, at most PATIENCE (60) seconds.
 wait_until() {
     awaited=$1 wait_ends=$(($(date +%s) + ${PATIENCE:-60}))
     shift
     until "$@"; do
-        [ "$(date +%s)" -lt $wait_ends ] || fail "$awaited: never seen"
+        [ "$(date +%s)" -lt $wait_ends ] || fail "timed out waiting for: $awaited"
         sleep 0.05
     done
 }
 
-# run_tests FUNCTION...: each in a shell and an empty folder ($scratch) of its own. Returns 0 when none
-# failed.
+# run_tests FUNCTION...: runs each in a subshell with its own empty folder, $scratch. Returns 0 if none failed.
 run_tests() {
     passed=0 failed=0 skipped=0
     for test; do
         scratch=$(mktemp -d)
         echo "[ RUN      ] $test"
-        set +e # after "||" the shell would not heed "set -e" within the test
+        set +e # after "||" the shell would ignore "set -e" in the test
         (
             set -e
             "$test"
