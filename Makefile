@@ -387,9 +387,9 @@ smoke: ## start the image as strangers would, ask it everything, stop it
 	@$(container) scripts/smoke.sh $(IMAGE)
 
 .PHONY: container-test
-container-test: ## test the images, and that what must stop their build does (minutes; starts an engine where none is)
+container-test: ## test the images (minutes; starts a container engine if none is running)
 	@SERIAL=1 $(container) scripts/with-engine.sh \
-	    tests/run.sh $(OUT)/tests/container-log tests/e2e/container.sh tests/e2e/gates.sh
+	    tests/run.sh $(OUT)/tests/container-log tests/e2e/container.sh
 
 .PHONY: compose-up
 compose-up: ## start proxy and replicas, or bring them to IMAGE:VERSION one by one (deploy/compose.yaml)
@@ -404,12 +404,11 @@ compose-test: ## stop, kill, freeze and replace replicas under load, and try wha
 	@SERIAL=1 $(container) scripts/with-engine.sh tests/run.sh $(OUT)/tests/compose-log tests/e2e/compose.sh
 
 .PHONY: workflow-test
-workflow-test: ## run ci, publish, deploy and rollback.yml here, with registry, GitHub, cluster of our own (minutes; wants act)
-	@SERIAL=1 $(container) scripts/with-engine.sh tests/run.sh $(OUT)/tests/workflow-log tests/e2e/workflows.sh \
-	    tests/e2e/deploy_workflows.sh
+workflow-test: ## run ci.yml and publish.yml with a local registry and a mock GitHub (minutes; requires act)
+	@SERIAL=1 $(container) scripts/with-engine.sh tests/run.sh $(OUT)/tests/workflow-log tests/e2e/workflows.sh
 
 .PHONY: delivery-test
-delivery-test: ## test the scripts of a release and a deployment, with registry, GitHub and cluster of our own; skip none
+delivery-test: ## test the release and deployment scripts with a local registry, a mock GitHub and a mock cluster
 	@NO_SKIP=1 tests/run.sh $(OUT)/tests/delivery-log tests/e2e/release.sh tests/e2e/rulesets.sh tests/e2e/deploy.sh
 
 .PHONY: kubernetes-test
