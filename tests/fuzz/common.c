@@ -1,5 +1,6 @@
 #include "fuzz.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,26 +71,7 @@ bool fuzz_is_printable(const char *text)
     return true;
 }
 
-/* Decodes a byte or an escape of the file of seeds, and moves `*at` past it. */
-static uint8_t decode_byte(const char **at)
-{
-    char digits[3] = "";
-
-    if (**at != '\\')
-        return (uint8_t) * (*at)++;
-    *at += 2;
-    if ((*at)[-1] == 'r')
-        return '\r';
-    if ((*at)[-1] == 'n')
-        return '\n';
-    if ((*at)[-1] != 'x')
-        return (uint8_t)(*at)[-1];
-    (void)snprintf(digits, sizeof digits, "%s", *at);
-    *at += 2;
-    return (uint8_t)strtoul(digits, NULL, 16);
-}
-
-/* Decodes a line of the file of seeds up to its newline. Returns the length of the input. */
+/* Decodes a line of tests/fuzz/seeds up to its newline. Returns the length of the input. */
 static size_t decode(const char *at, uint8_t bytes[SEED_MAX])
 {
     size_t length = 0;
@@ -99,11 +81,19 @@ static size_t decode(const char *at, uint8_t bytes[SEED_MAX])
         unsigned long times = 1;
         uint8_t byte = 0;
 
-        if (at[0] == '\\' && at[1] >= '0' && at[1] <= '9') {
+        if (at[0] == '\\' && isdigit((unsigned char)at[1])) {
             times = strtoul(at + 1, &end, 10);
             at = end + 1;
         }
-        byte = decode_byte(&at);
+        if (at[0] == '\\' && at[1] == 'x') {
+            byte = (uint8_t)strtoul((const char[]){at[2], at[3], '\0'}, NULL, 16);
+            at += 4;
+        } else if (at[0] == '\\') {
+            byte = at[1] == 'r' ? '\r' : at[1] == 'n' ? '\n' : (uint8_t)at[1];
+            at += 2;
+        } else {
+            byte = (uint8_t)*at++;
+        }
         expect(length + times <= SEED_MAX, "a seed of at most 64 KiB");
         memset(bytes + length, byte, times);
         length += times;
@@ -111,59 +101,63 @@ static size_t decode(const char *at, uint8_t bytes[SEED_MAX])
     return length;
 }
 
-/* A request in two parts: the first 16 bytes and the rest. */
-static size_t use_rows(const char *table, const struct row *rows, size_t count, fuzz_use *use)
-{
-    for (size_t i = 0; i < count; i++) {
-        uint8_t bytes[SEED_MAX] = {'1', 16};
-        char name[64];
+static const struct {
+    const struct row *rows;
+    size_t count;
+} TABLES[] = {
+#define TABLE(rows)                                                                                \
+    {                                                                                              \
+        rows, sizeof(rows) / sizeof *(rows)                                                        \
+    }
+    TABLE(REQUEST_LINES), TABLE(METHODS),         TABLE(TARGETS), TABLE(HOSTS),
+    TABLE(FIELDS),        TABLE(BODIES),          TABLE(CHUNKS),  TABLE(PIPELINES),
+    TABLE(CONNECTIONS),   TABLE(OTHER_PROTOCOLS),
+};
 
-        (void)snprintf(name, sizeof name, "%s-%zu", table, i + 1);
-        memcpy(bytes + 2, rows[i].request, rows[i].length);
-        use(name, bytes, rows[i].length + 2);
+/* Uses the rows of strict_http.h as inputs of the target "connection", cut after 16 bytes. */
+static size_t use_rows(fuzz_use *use, uint8_t bytes[SEED_MAX])
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < sizeof TABLES / sizeof *TABLES; i++) {
+        for (size_t j = 0; j < TABLES[i].count; j++, count++) {
+            const struct row *row = &TABLES[i].rows[j];
+            char name[32];
+
+            (void)snprintf(name, sizeof name, "row-%zu-%zu", i + 1, j + 1);
+            bytes[0] = '1';
+            bytes[1] = 16;
+            memcpy(bytes + 2, row->request, row->length);
+            use(name, bytes, row->length + 2);
+        }
     }
     return count;
-}
-
-#define USE_ROWS(table, use) use_rows(#table, table, sizeof(table) / sizeof *(table), use)
-
-static size_t use_all_rows(fuzz_use *use)
-{
-    return USE_ROWS(REQUEST_LINES, use) + USE_ROWS(METHODS, use) + USE_ROWS(TARGETS, use) +
-           USE_ROWS(HOSTS, use) + USE_ROWS(FIELDS, use) + USE_ROWS(BODIES, use) +
-           USE_ROWS(CHUNKS, use) + USE_ROWS(PIPELINES, use) + USE_ROWS(CONNECTIONS, use) +
-           USE_ROWS(OTHER_PROTOCOLS, use);
 }
 
 size_t fuzz_for_each_seed(const char *program, fuzz_use *use)
 {
     static uint8_t bytes[SEED_MAX];
     FILE *file = fopen("tests/fuzz/seeds", "re");
-    const char *target = strrchr(program, '/');
+    const char *target = strstr(program, "/fuzz_");
     char *line = NULL;
     size_t room = 0;
     size_t count = 0;
 
-    target = target != NULL ? target + 1 : program;
-    expect(strncmp(target, "fuzz_", 5) == 0, "a program called fuzz_NAME");
-    target += 5;
-    expect(file != NULL, "tests/fuzz/seeds below the working directory");
+    expect(file != NULL && target != NULL, "tests/fuzz/seeds, and a program called fuzz_NAME");
+    target += strlen("/fuzz_");
     while (getline(&line, &room, file) > 0) {
-        const size_t length = strlen(target);
-        char name[64] = "";
-        int start = 0;
+        char *rest = line;
+        const char *name = NULL;
 
-        if (strncmp(line, target, length) != 0 || line[length] != ' ')
+        if (strcmp(strsep(&rest, " "), target) != 0)
             continue;
-        expect(sscanf(line + length, " %63[a-zA-Z0-9-]%n", name, &start) == 1, "a name of a seed");
-        use(name, bytes, decode(line + length + start + 1, bytes));
+        name = strsep(&rest, " ");
+        use(name, bytes, decode(rest, bytes));
         count++;
     }
     free(line);
     (void)fclose(file);
-    if (strcmp(target, "connection") == 0)
-        count += use_all_rows(use);
-    return count;
+    return count + (strcmp(target, "connection") == 0 ? use_rows(use, bytes) : 0);
 }
 
 static void write_seed(const char *name, const uint8_t *input, size_t size)

@@ -111,37 +111,6 @@ static void judge_host(const char *value, size_t length)
     free(text);
 }
 
-/* Expects a header to be accepted if its name is a token and its value has no control character but
- * a tab. */
-static void judge_header(const char *name, const char *value, size_t length)
-{
-    static const char token[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz"
-                                "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-    bool expected = name[0] != '\0' && strspn(name, token) == strlen(name);
-
-    for (size_t i = 0; i < length; i++)
-        expected = expected && (value[i] == '\t' || !iscntrl((unsigned char)value[i]));
-    expect(request_field_is_valid(name, strlen(name), value, length) == expected,
-           "a header of RFC 9110, section 5");
-}
-
-/* Expects a method of RFC 9110 or 5789 in upper case to be known, and one that is not a token to be
- * malformed. */
-static void judge_method(const char *text)
-{
-    static struct fuzz_pattern served = {.expression = "^(GET|HEAD|OPTIONS|CONNECT)$"};
-    static struct fuzz_pattern unserved = {.expression = "^(POST|PUT|PATCH|DELETE|TRACE)$"};
-    static struct fuzz_pattern token = {.expression = "^[A-Za-z0-9!#$%&'*+.^_`|~-]+$"};
-    const enum method method = request_parse_method(text);
-
-    expect((method == METHOD_UNSERVED) == fuzz_matches(&unserved, text),
-           "a known method that is not served");
-    expect((method == METHOD_MALFORMED) != fuzz_matches(&token, text), "a token");
-    expect((method != METHOD_UNSERVED && method != METHOD_MALFORMED && method != METHOD_UNKNOWN) ==
-               fuzz_matches(&served, text),
-           "a served method");
-}
-
 static bool is_path(const char *path, size_t length, const char *prefix, const char *rest)
 {
     char whole[PARSE_BASE_PATH_MAX + 64];
@@ -180,10 +149,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         judge_target(text);
     else if (kind == 'h')
         judge_host(bytes, size - 1);
-    else if (kind == 'f')
-        judge_header(text, value, length);
-    else if (kind == 'm')
-        judge_method(text);
     else if (kind == 'r')
         judge_route(text, value, length);
     free(value);
