@@ -10,7 +10,7 @@
 # Exit status: 0 nothing found; 1 something found, or CC cannot build fuzz targets; 2 invalid setting.
 set -eu
 
-targets=$(for file in tests/fuzz/fuzz_*.c; do basename "$file" .c; done | sed 's/^fuzz_//' | paste -sd ' ')
+targets=$(basename -s .c tests/fuzz/fuzz_*.c | sed 's/^fuzz_//' | paste -sd ' ')
 
 die() {
     echo "fuzz: $1" >&2
@@ -29,75 +29,50 @@ check() {
     *" ${TARGET:-$targets} "*) ;;
     *) die "TARGET: '$TARGET' is not one of $targets" 2 ;;
     esac
-    command -v "${CC%% *}" >/dev/null || die "$CC is missing; install with: apt-get install clang libclang-rt-dev" 1
-    probe=$(mktemp)
-    trap 'rm -f "$probe"' EXIT
     # shellcheck disable=SC2086 # CC may have arguments
     echo 'int LLVMFuzzerTestOneInput(const char *data, long size) { return data[0] == 0 && size == 0; }' |
-        $CC -fsanitize=fuzzer,address,undefined -x c -o "$probe" - 2>/dev/null ||
-        die "$CC has no libFuzzer; install with: apt-get install clang libclang-rt-dev" 1
+        $CC -fsanitize=fuzzer,address,undefined -x c -o /dev/null - 2>/dev/null ||
+        die "$CC is missing or has no libFuzzer; install with: apt-get install clang libclang-rt-dev" 1
 }
 
-# fuzz TARGET: runs a target and writes its exit status to log/TARGET.status.
+# figure LOG EXPRESSION: the last match of a basic regular expression with one group.
+figure() { sed -n "s/.*$2.*/\1/p" "$1" | tail -n 1; }
+
+# fuzz PROGRAMS FOLDER SECONDS SEED TARGET: runs one target and reports. Returns 1 if it found something.
 fuzz() {
-    seeds=$folder/seeds/$1 status=0
-    mkdir -p "$folder/corpus/$1" "$seeds"
-    FUZZ_SEEDS=$seeds "$programs/fuzz_$1" -max_total_time="$share" -seed="$seed" -detect_leaks=1 -timeout=25 -rss_limit_mb=1024 \
-        -print_final_stats=1 -dict=tests/fuzz/http.dict -artifact_prefix="$folder/findings/$1-" \
-        "$folder/corpus/$1" "$seeds" >"$folder/log/$1.log" 2>&1 || status=$?
-    echo "$status" >"$folder/log/$1.status"
-}
-
-# report TARGET: prints a summary of libFuzzer's output.
-report() {
-    log=$folder/log/$1.log
-    if [ "$(cat "$folder/log/$1.status")" = 0 ]; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        grep -vE '^#|^INFO|NEW_FUNC' "$log" | head -n 60
-        input=$(sed -n 's/.*Test unit written to //p' "$log" | tail -n 1)
-        echo "fuzz: $1: FAILED: ${input:-no input, see $log}"
-        [ -z "$input" ] || echo "fuzz: $1: repeat with: $programs/fuzz_$1 $input"
-    fi
-    printf '%-12s %9s executions %7s/s  coverage %5s, features %6s\n' "$1" \
-        "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")" \
-        "$(sed -n 's/^stat::average_exec_per_sec: *//p' "$log")" \
-        "$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)" \
-        "$(sed -n 's/.* ft: \([0-9]*\) .*/\1/p' "$log" | tail -n 1)"
+    program=$1/fuzz_$5 folder=$2 log=$2/log/$5.log seeds=$2/seeds/$5 status=0
+    mkdir -p "$folder/corpus/$5" "$seeds"
+    # Without llvm-symbolizer, binutils names the lines.
+    ASAN_OPTIONS="allow_addr2line=1:${ASAN_OPTIONS-}" FUZZ_SEEDS=$seeds "$program" -max_total_time="$3" -seed="$4" \
+        -detect_leaks=1 -timeout=25 -rss_limit_mb=1024 -print_final_stats=1 -dict=tests/fuzz/http.dict \
+        -artifact_prefix="$folder/findings/$5-" "$folder/corpus/$5" "$seeds" >"$log" 2>&1 || status=1
+    printf '%-12s %9s executions %7s/s  coverage %5s, features %6s\n' "$5" \
+        "$(figure "$log" 'number_of_executed_units: *\([0-9]*\)')" "$(figure "$log" 'average_exec_per_sec: *\([0-9]*\)')" \
+        "$(figure "$log" ' cov: \([0-9]*\)')" "$(figure "$log" ' ft: \([0-9]*\)')"
+    [ $status = 1 ] || return 0
+    grep -vE '^#|^INFO|NEW_FUNC' "$log" | head -n 60
+    input=$(figure "$log" 'Test unit written to \(.*\)')
+    echo "fuzz: $5: FAILED: ${input:-no input, see $log}"
+    [ -z "$input" ] || echo "fuzz: $5: repeat with: $program $input"
+    touch "$log.failed"
+    return 1
 }
 
 run() {
-    programs=$1
-    folder=$2
-    chosen=${TARGET:-$targets}
-    cpus=$(nproc)
+    chosen=${TARGET:-$targets} cpus=$(nproc) seed=$(date +%s)
     count=$(echo "$chosen" | wc -w)
     share=$((FUZZ_SECONDS / ((count + cpus - 1) / cpus)))
-    seed=$(date +%s)
-    # Without llvm-symbolizer, binutils names the lines.
-    export ASAN_OPTIONS="allow_addr2line=1:${ASAN_OPTIONS-}"
-    mkdir -p "$folder/findings" "$folder/log"
-    rm -rf "$folder"/log/* "$folder/seeds"
-    echo "fuzz: seed $seed, $share s a target, $cpus at once"
-    pids='' started=0
-    trap 'kill $pids; exit 130' INT TERM # background jobs ignore the keyboard
-    for target in $chosen; do
-        fuzz "$target" &
-        pids="$pids $!"
-        started=$((started + 1))
-        [ $((started % cpus)) != 0 ] || wait
-    done
-    wait
-    trap - INT TERM
-    passed=0 failed=0
-    for target in $chosen; do report "$target"; done
-    echo "$passed passed, $failed failed"
+    mkdir -p "$2/findings" "$2/log"
+    rm -rf "$2"/log/* "$2/seeds"
+    echo "fuzz: seed $seed, $share s per target, $cpus at once"
+    # xargs returns 123 if a target found something.
+    echo "$chosen" | tr ' ' '\n' | xargs -P "$cpus" -n 1 "$0" fuzz "$1" "$2" "$share" "$seed" || :
+    failed=$(find "$2/log" -name '*.failed' | wc -l)
+    echo "$((count - failed)) passed, $failed failed"
     [ "$failed" = 0 ]
 }
 
 case ${1-} in
-check) check ;;
-run) run "$2" "$3" ;;
+check | run | fuzz) "$@" ;;
 *) die "'${1-}' is not check or run" 2 ;;
 esac
