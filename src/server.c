@@ -49,7 +49,7 @@ struct server {
     int listener;
     int64_t next_sweep;         /* when the next sweep is due */
     int64_t next_overdue;       /* when to look for overdue connections again */
-    int64_t resumed;            /* when the process last ran again after a standstill, or 0 */
+    int64_t resumed;            /* when a standstill ended, or the time of the first sweep */
     bool is_shared;             /* another process may accept from the listener later */
     bool has_backlog;           /* accepting has stopped, and the backlog may not be empty */
     uint64_t handed_over;       /* value of connections_opened() once the threads have opened all
@@ -123,7 +123,6 @@ struct server *server_start(const struct server_parts *parts)
     dispatch = &server->dispatch;
     server->listener = parts->listener;
     server->is_shared = parts->is_shared;
-    server->next_sweep = monotonic_milliseconds();
     dispatch->config = config;
     dispatch->handlers = parts->handlers;
     dispatch->log = parts->log;
