@@ -1,4 +1,4 @@
-/* What a stop does to requests and connections: nothing that was sent is lost. */
+/* Graceful shutdown: no request that has arrived is lost. */
 #include "test.h"
 
 #include <arpa/inet.h>
@@ -27,7 +27,7 @@ static const struct client_answer ALIVE_CLOSE = {"200 OK",    TYPE_JSON, NULL,
 static const struct client_answer DRAINING_CLOSE = {"503 Service Unavailable", TYPE_JSON, NULL,
                                                     DOCUMENT_DRAINING,         true,      false};
 
-/* A time-out that would fail the test if a stop waited for it. */
+/* A timeout long enough to fail any test in which the shutdown waits for it. */
 static const char *const PATIENT[] = {"--port=0", "--shutdown-timeout=10m", NULL};
 
 static void drain(struct process *process)
@@ -36,13 +36,13 @@ static void drain(struct process *process)
     (void)process_wait_for(process, "\"msg\":\"draining\"");
 }
 
-static void end(struct process *process, int code)
+static void expect_exit(struct process *process, int code)
 {
     assert_int_equal(process_wait(process), code);
     process_end(process);
 }
 
-static void while_the_delay_lasts_requests_are_served_and_connections_closed(void **state)
+static void serves_requests_during_the_drain_delay(void **state)
 {
     static const char *const arguments[] = {"--port=0", "--drain-delay=10m", NULL};
     uint16_t port = 0;
@@ -60,10 +60,10 @@ static void while_the_delay_lasts_requests_are_served_and_connections_closed(voi
     (void)close(after);
     process_signal(process, SIGTERM);
     (void)process_wait_for(process, "\"msg\":\"second signal, exiting immediately\"");
-    end(process, 1);
+    expect_exit(process, 1);
 }
 
-static void pipelined_requests_that_have_arrived_are_answered_before_the_close(void **state)
+static void answers_pipelined_requests_before_closing(void **state)
 {
     static const char *const arguments[] = {"--port=0", "--drain-delay=10m", NULL};
     uint16_t port = 0;
@@ -88,12 +88,11 @@ static void pipelined_requests_that_have_arrived_are_answered_before_the_close(v
     free(last_answer);
     (void)close(client);
     process_signal(process, SIGTERM);
-    end(process, 1);
+    expect_exit(process, 1);
 }
 
-/* Waits until the kernel refuses connections: the server has stopped accepting. One that it
- * completes before is ended without an answer, as nothing was sent on it; one that it was
- * completing at that moment is reset. */
+/* Waits until the kernel refuses connections, because the server has stopped accepting. A
+ * connection that the kernel is completing at that moment is reset. */
 static void wait_until_refused(uint16_t port)
 {
     const struct sockaddr_in address = {
@@ -114,8 +113,8 @@ static void wait_until_refused(uint16_t port)
     }
 }
 
-/* Begins a request with its first `length` bytes, asks for the stop, and ends the request when the
- * server accepts no more connections. */
+/* Sends the first `length` bytes of a request, and the rest once the server has stopped accepting.
+ */
 static void expect_finished(size_t length)
 {
     static const char request[] = GET("/healthz");
@@ -123,7 +122,7 @@ static void expect_finished(size_t length)
     struct process *process = process_serve(PATIENT, &port);
     const int client = client_connect(port);
 
-    print_message("%zu bytes before the stop\n", length);
+    print_message("%zu bytes before the shutdown\n", length);
     client_expect_answer(client, GET("/healthz"), &ALIVE);
     client_send(client, request, length);
     drain(process);
@@ -131,19 +130,19 @@ static void expect_finished(size_t length)
     assert_true(client_is_quiet(client));
     client_expect_answer(client, request + length, &ALIVE_CLOSE);
     (void)close(client);
-    end(process, 0);
+    expect_exit(process, 0);
 }
 
-static void request_in_flight_is_finished(void **state)
+static void finishes_requests_in_flight(void **state)
 {
     (void)state;
     expect_finished(strlen("GET"));                                  /* after the method */
     expect_finished(strlen("GET /hea"));                             /* within the target */
-    expect_finished(strlen("GET /healthz HTTP/1.1\r\nHost: a"));     /* within the fields */
+    expect_finished(strlen("GET /healthz HTTP/1.1\r\nHost: a"));     /* within the headers */
     expect_finished(strlen("GET /healthz HTTP/1.1\r\nHost: a\r\n")); /* before the empty line */
 }
 
-static void idle_connections_are_closed(void **state)
+static void closes_idle_connections(void **state)
 {
     uint16_t port = 0;
     struct process *process = process_serve(PATIENT, &port);
@@ -157,11 +156,11 @@ static void idle_connections_are_closed(void **state)
     client_expect_closed(silent);
     (void)close(used);
     (void)close(silent);
-    end(process, 0);
+    expect_exit(process, 0);
 }
 
-/* Some clients send an empty line before or after a request: it begins none. */
-static void connection_with_an_empty_line_is_idle(void **state)
+/* Some clients send an empty line before or after a request. */
+static void closes_connections_idle_after_an_empty_line(void **state)
 {
     uint16_t port = 0;
     struct process *process = process_serve(PATIENT, &port);
@@ -176,10 +175,10 @@ static void connection_with_an_empty_line_is_idle(void **state)
     client_expect_closed(after);
     (void)close(before);
     (void)close(after);
-    end(process, 0);
+    expect_exit(process, 0);
 }
 
-static void answer_to_a_request_after_an_empty_line_says_close(void **state)
+static void closes_after_a_request_with_an_empty_line(void **state)
 {
     static const char *const arguments[] = {"--port=0", "--drain-delay=10m", NULL};
     uint16_t port = 0;
@@ -191,66 +190,84 @@ static void answer_to_a_request_after_an_empty_line_says_close(void **state)
     client_expect_answer(client, "\r\n" GET("/healthz"), &ALIVE_CLOSE);
     (void)close(client);
     process_signal(process, SIGTERM);
-    end(process, 1);
+    expect_exit(process, 1);
 }
 
-/* The process stands still while they come, so that it sees all of it at once: more requests than
- * it may have connections, and the stop. */
-static void requests_above_the_limit_are_answered_before_the_end(void **state)
+/* Checks that requests are answered that arrive while the process is stopped, on connections that
+ * it has and in the backlog, and that it sees together with SIGTERM. */
+static void expect_backlog_answered(const char *const *arguments, size_t size)
 {
-    static const char *const arguments[] = {"--port=0", "--threads=2", "--max-connections=2",
-                                            "--shutdown-timeout=10m", NULL};
     uint16_t port = 0;
     struct process *process = process_serve(arguments, &port);
-    int idle[2];
+    const int accepted = client_connect(port);
+    const int idle = client_connect(port);
     int waiting[20];
 
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(idle); i++) {
-        idle[i] = client_connect(port);
-        client_expect_answer(idle[i], GET("/healthz"), &ALIVE);
-    }
+    client_expect_answer(accepted, GET("/healthz"), &ALIVE);
+    client_expect_answer(idle, GET("/healthz"), &ALIVE);
     process_signal(process, SIGSTOP);
-    for (size_t i = 0; i < COUNT_OF(waiting); i++) {
+    client_send_text(accepted, GET("/healthz"));
+    for (size_t i = 0; i < size; i++) {
         waiting[i] = client_connect(port);
         client_send_text(waiting[i], GET("/healthz"));
     }
     process_signal(process, SIGTERM);
     process_signal(process, SIGCONT);
-    for (size_t i = 0; i < COUNT_OF(waiting); i++) {
-        char *answer = client_receive(waiting[i], false);
+    for (size_t i = 0; i < size; i++) {
+        char *response = client_receive(waiting[i], false);
 
-        assert_true(strncmp(answer, "HTTP/1.1 200 OK\r\n", 17) == 0);
-        free(answer);
+        assert_memory_equal(response, "HTTP/1.1 200 OK\r\n", 17);
+        free(response);
         client_expect_closed(waiting[i]);
         (void)close(waiting[i]);
     }
-    for (size_t i = 0; i < COUNT_OF(idle); i++) {
-        client_expect_closed(idle[i]);
-        (void)close(idle[i]);
-    }
-    end(process, 0);
+    free(client_receive(accepted, false));
+    client_expect_closed(accepted);
+    client_expect_closed(idle);
+    (void)close(accepted);
+    (void)close(idle);
+    expect_exit(process, 0);
 }
 
-static void request_beyond_the_timeout_is_cut(void **state)
+static void answers_requests_that_arrived_before_the_signal(void **state)
 {
+    static const char *const limited[] = {"--port=0", "--threads=2", "--max-connections=2",
+                                          "--shutdown-timeout=10m", NULL};
+
+    (void)state;
+    expect_backlog_answered(PATIENT, 20);
+    expect_backlog_answered(limited, 20); /* more than the limit permits at once */
+}
+
+/* "stopped" is logged only after the last connection was closed. */
+static void closes_requests_in_flight_at_the_timeout(void **state)
+{
+    enum { CLIENTS = 200 };
     static const char *const arguments[] = {"--port=0", "--shutdown-timeout=1ms", NULL};
     uint16_t port = 0;
     struct process *process = process_serve(arguments, &port);
-    const int client = client_connect(port);
+    int clients[CLIENTS];
 
     (void)state;
-    client_expect_answer(client, GET("/healthz"), &ALIVE);
-    client_send_text(client, "GET /");
-    drain(process);
-    client_expect_closed(client);
-    (void)close(client);
-    (void)process_wait_for(
-        process, "\"msg\":\"shutdown timeout, closing connections\",\"connections\":1}\n");
-    end(process, 0);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        clients[i] = client_connect(port);
+        client_expect_answer(clients[i], GET("/healthz"), &ALIVE);
+        client_send_text(clients[i], "GET /");
+    }
+    process_signal(process, SIGTERM);
+    (void)process_wait_for(process, "\"msg\":\"stopped\"");
+    for (size_t i = 0; i < CLIENTS; i++) {
+        assert_false(client_is_quiet(clients[i]));
+        client_expect_closed(clients[i]);
+        (void)close(clients[i]);
+    }
+    assert_non_null(
+        strstr(process->stderr_text,
+               "\"msg\":\"shutdown timeout, closing connections\",\"connections\":200}\n"));
+    expect_exit(process, 0);
 }
 
-static void second_signal_cuts_requests_in_flight(void **state)
+static void second_signal_closes_requests_in_flight(void **state)
 {
     uint16_t port = 0;
     struct process *process = process_serve(PATIENT, &port);
@@ -264,49 +281,15 @@ static void second_signal_cuts_requests_in_flight(void **state)
     process_signal(process, SIGINT);
     client_expect_closed(client);
     (void)close(client);
-    end(process, 1);
+    expect_exit(process, 1);
 }
 
-/* Requests that came while the process stood still, some on connections that no thread has
- * accepted, and then the stop: the kernel shows the process all of it at once. */
-static void requests_that_arrived_before_the_stop_are_answered(void **state)
-{
-    enum { CLIENTS = 20 };
-    uint16_t port = 0;
-    struct process *process = process_serve(PATIENT, &port);
-    int clients[CLIENTS];
-    int accepted = client_connect(port);
-
-    (void)state;
-    client_expect_answer(accepted, GET("/healthz"), &ALIVE);
-    process_signal(process, SIGSTOP);
-    client_send_text(accepted, GET("/healthz"));
-    for (size_t i = 0; i < CLIENTS; i++) {
-        clients[i] = client_connect(port);
-        client_send_text(clients[i], GET("/healthz"));
-    }
-    process_signal(process, SIGTERM);
-    process_signal(process, SIGCONT);
-    for (size_t i = 0; i < CLIENTS; i++) {
-        char *answer = client_receive(clients[i], false);
-
-        assert_true(strncmp(answer, "HTTP/1.1 200 OK\r\n", 17) == 0);
-        free(answer);
-        client_expect_closed(clients[i]);
-        (void)close(clients[i]);
-    }
-    free(client_receive(accepted, false));
-    client_expect_closed(accepted);
-    (void)close(accepted);
-    end(process, 0);
-}
-
-/* A client that asks over and over until it is told that the connection closes. */
+/* A client that repeats a request until a response has Connection: close. */
 struct loader {
     pthread_t thread;
     uint16_t port;
-    atomic_uint answers;
-    atomic_bool was_told; /* the last answer said "Connection: close" */
+    atomic_uint responses;
+    atomic_bool has_close;
 };
 
 static void *load(void *cls)
@@ -314,22 +297,22 @@ static void *load(void *cls)
     struct loader *loader = cls;
     const int client = client_connect(loader->port);
 
-    while (!atomic_load(&loader->was_told)) {
-        char *answer = NULL;
+    while (!atomic_load(&loader->has_close)) {
+        char *response = NULL;
 
         client_send_text(client, GET("/version"));
-        answer = client_receive(client, false); /* fails the test when there is none */
-        assert_true(strncmp(answer, "HTTP/1.1 200 OK\r\n", 17) == 0);
-        atomic_store(&loader->was_told, strstr(answer, "\r\nConnection: close\r\n") != NULL);
-        atomic_fetch_add(&loader->answers, 1);
-        free(answer);
+        response = client_receive(client, false); /* fails the test if there is none */
+        assert_memory_equal(response, "HTTP/1.1 200 OK\r\n", 17);
+        atomic_store(&loader->has_close, strstr(response, "\r\nConnection: close\r\n") != NULL);
+        atomic_fetch_add(&loader->responses, 1);
+        free(response);
     }
     client_expect_closed(client);
     (void)close(client);
     return NULL;
 }
 
-static void stop_under_load_loses_no_request(void **state)
+static void shutdown_under_load_loses_no_request(void **state)
 {
     enum { LOADERS = 32, WARM = 100 };
     uint16_t port = 0;
@@ -343,32 +326,31 @@ static void stop_under_load_loses_no_request(void **state)
         assert_int_equal(pthread_create(&loaders[i].thread, NULL, load, &loaders[i]), 0);
     }
     for (size_t i = 0; i < LOADERS; i++) {
-        while (atomic_load(&loaders[i].answers) < WARM)
+        while (atomic_load(&loaders[i].responses) < WARM)
             (void)sched_yield();
     }
     process_signal(process, SIGTERM);
     for (size_t i = 0; i < LOADERS; i++) {
         assert_int_equal(pthread_join(loaders[i].thread, NULL), 0);
-        assert_true(atomic_load(&loaders[i].was_told));
+        assert_true(atomic_load(&loaders[i].has_close));
     }
     free(loaders);
-    end(process, 0);
+    expect_exit(process, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(while_the_delay_lasts_requests_are_served_and_connections_closed),
-        cmocka_unit_test(pipelined_requests_that_have_arrived_are_answered_before_the_close),
-        cmocka_unit_test(request_in_flight_is_finished),
-        cmocka_unit_test(idle_connections_are_closed),
-        cmocka_unit_test(connection_with_an_empty_line_is_idle),
-        cmocka_unit_test(answer_to_a_request_after_an_empty_line_says_close),
-        cmocka_unit_test(requests_above_the_limit_are_answered_before_the_end),
-        cmocka_unit_test(request_beyond_the_timeout_is_cut),
-        cmocka_unit_test(second_signal_cuts_requests_in_flight),
-        cmocka_unit_test(requests_that_arrived_before_the_stop_are_answered),
-        cmocka_unit_test(stop_under_load_loses_no_request),
+        cmocka_unit_test(serves_requests_during_the_drain_delay),
+        cmocka_unit_test(answers_pipelined_requests_before_closing),
+        cmocka_unit_test(finishes_requests_in_flight),
+        cmocka_unit_test(closes_idle_connections),
+        cmocka_unit_test(closes_connections_idle_after_an_empty_line),
+        cmocka_unit_test(closes_after_a_request_with_an_empty_line),
+        cmocka_unit_test(answers_requests_that_arrived_before_the_signal),
+        cmocka_unit_test(closes_requests_in_flight_at_the_timeout),
+        cmocka_unit_test(second_signal_closes_requests_in_flight),
+        cmocka_unit_test(shutdown_under_load_loses_no_request),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
