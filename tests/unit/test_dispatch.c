@@ -1,5 +1,6 @@
 /* Failure paths that no client can provoke reliably; the integration tests cover the rest. */
-/* wraps: calloc MHD_get_connection_info MHD_get_connection_values_n reply_send */
+/* wraps: calloc MHD_get_connection_info MHD_get_connection_values_n */
+/* wraps: handlers_answer reply_queue reply_send */
 #include "test.h"
 
 #include <stdlib.h>
@@ -26,6 +27,7 @@ static int socket_of_client = -1;
 static struct connection *record; /* the context of the connection */
 static size_t head_size;
 static bool sends;
+static bool queues;
 
 void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -34,6 +36,10 @@ __wrap_MHD_get_connection_info(struct MHD_Connection *connection,
                                enum MHD_ConnectionInfoType info_type, ...);
 int __wrap_MHD_get_connection_values_n(struct MHD_Connection *connection, enum MHD_ValueKind kind,
                                        MHD_KeyValueIteratorN iterator, void *cls);
+const struct reply *__wrap_handlers_answer(const struct handlers *handlers, unsigned thread,
+                                           const struct request *request, bool draining);
+bool __wrap_reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close,
+                        size_t *size);
 bool __wrap_reply_send(int socket, unsigned status, bool is_head, size_t *size);
 
 void *__wrap_calloc(size_t count, size_t size)
@@ -70,6 +76,26 @@ int __wrap_MHD_get_connection_values_n(struct MHD_Connection *connection, enum M
     if (iterator != NULL && kind == MHD_HEADER_KIND)
         (void)iterator(cls, kind, host, sizeof host - 1, "a", 1);
     return 1;
+}
+
+const struct reply *__wrap_handlers_answer(const struct handlers *handlers, unsigned thread,
+                                           const struct request *request, bool draining)
+{
+    (void)handlers;
+    assert_int_equal(thread, 0);
+    assert_int_equal(request->fault, FAULT_NONE);
+    assert_false(draining);
+    return NULL;
+}
+
+bool __wrap_reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close,
+                        size_t *size)
+{
+    (void)reply;
+    (void)connection;
+    assert_false(close);
+    *size = 42;
+    return queues;
 }
 
 bool __wrap_reply_send(int socket, unsigned status, bool is_head, size_t *size)
@@ -179,10 +205,30 @@ static void large_head_is_counted_with_the_status_that_was_sent(void **state)
     assert_int_equal(inspect_metric(dispatch.metrics, "http_connections_open"), 0);
 }
 
+static void response_that_cannot_be_queued_is_counted_as_failed(void **state)
+{
+    (void)state;
+    start_connection();
+    for (int i = 0; i < 2; i++) {
+        void *context = dispatch_target(&dispatch, "/version", NULL);
+
+        queues = i > 0;
+        for (int call = 0; call < 2; call++)
+            assert_int_equal(dispatch_request(&dispatch, NULL, "/version", "GET", "HTTP/1.1", NULL,
+                                              NULL, &context),
+                             call == 0 || queues ? MHD_YES : MHD_NO);
+        assert_int_equal(record->sent, queues ? 42 : 0);
+    }
+    end_connection();
+    assert_int_equal(inspect_metric(dispatch.metrics, "http_requests_failed_total"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(connection_without_memory_is_refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(response_that_cannot_be_queued_is_counted_as_failed, set_up,
+                                        tear_down),
         cmocka_unit_test_setup_teardown(large_head_is_counted_with_the_status_that_was_sent, set_up,
                                         tear_down),
     };
