@@ -1,183 +1,178 @@
 #!/bin/sh
-# What the build finds out and refuses: build information from git and tarballs, make's variables, releases
-# of libmicrohttpd. Run it from the root of the project; CC names the compiler.
+# Tests the build information (scripts/build-info.sh): values from git, from tarballs and from the caller; and how make checks its
+# variables. Run it from the root of the project; CC is the compiler.
 set -eu
 . tests/support/check.sh
-. tests/support/build_info.sh
 
+root=$PWD
+CC=${CC:-cc}
 MAKE=${MAKE:-make}
+unset VERSION COMMIT DESCRIPTION NAME SOURCE_URL BUILD_URL SOURCE_DATE_EPOCH RELEASE MAKEFLAGS MFLAGS MAKELEVEL
+hash=0123456789abcdef0123456789abcdef01234567
 
-git_gives_version_commit_and_time() {
+# tree: makes and enters a source tree without git, in $scratch/tree.
+tree() {
+    mkdir -p "$scratch/tree/scripts"
+    cp "$root/scripts/build-info.sh" "$scratch/tree/scripts"
+    cd "$scratch/tree"
+    # shellcheck disable=SC2016 # git archive replaces it
+    echo '$Format:%H %ct %(describe:tags=true,match=?ersion*)$' >scripts/archive-info
+}
+
+# repository: makes a git repository of the tree, with one commit.
+repository() {
+    needs git
+    tree
+    export GIT_CONFIG_GLOBAL=/dev/null GIT_CONFIG_NOSYSTEM=1
+    export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+    export GIT_AUTHOR_DATE='1700000000 +0000' GIT_COMMITTER_DATE='1700000000 +0000'
+    cp "$root/.gitattributes" .
+    git init -q -b main .
+    git add .
+    git commit -q -m first
+    head=$(git rev-parse HEAD)
+}
+
+# info VARIABLE=VALUE...: prints the output or the error message of build-info.sh.
+info() { env NAME=a DESCRIPTION=b "$@" scripts/build-info.sh 2>&1; }
+
+# expect_values VALUES VARIABLE=VALUE...: VALUES are version, commit and build date.
+expect_values() {
+    expected=$1
+    shift
+    env NAME=a DESCRIPTION=b "$@" scripts/build-info.sh values >"$scratch/values" 2>&1 || fail "refused: $(cat "$scratch/values")"
+    expect_equal "$(sed -nE 's/^(VERSION|COMMIT|BUILD_DATE)=//p' "$scratch/values" | paste -sd ' ' -)" "$expected"
+}
+
+# expect_refused MESSAGE VARIABLE=VALUE...
+expect_refused() {
+    message=$1
+    shift
+    ! actual=$(info "$@") || fail "accepted: $*"
+    case $actual in "build-info: $message"*) ;; *) fail "expected '$message': $actual" ;; esac
+}
+
+takes_version_commit_and_time_from_git() {
     repository
-    expect_equal "$(show COMMIT)" "$(git rev-parse HEAD)"
-    expect_equal "$(show BUILD_DATE)" 2023-11-14T22:13:20Z
-    expect_equal "$(show VERSION)" 0.0.0-dev
+    date=2023-11-14T22:13:20Z
     git tag other
-    expect_equal "$(show VERSION)" 0.0.0-dev
+    expect_values "0.0.0-dev $head $date"
     git tag version1.2.3
-    expect_equal "$(show VERSION)" 1.2.3
+    expect_values "1.2.3 $head $date"
     git commit -q --allow-empty -m second
-    expect_equal "$(show VERSION)" "1.2.4-dev.1+g$(git rev-parse --short HEAD)"
-    git tag Version1.3.0-rc.1
-    expect_equal "$(show VERSION)" 1.3.0-rc.1
-    git commit -q --allow-empty -m third
-    expect_equal "$(show VERSION)" "1.3.0-rc.1.dev.1+g$(git rev-parse --short HEAD)"
-    echo >>.gitattributes
-    expect_equal "$(show VERSION)" "1.3.0-rc.1.dev.1+g$(git rev-parse --short HEAD).dirty"
-    expect_equal "$(show VERSION VERSION=2.0.0)" 2.0.0
-}
-
-dirty_tree_shows() {
-    repository
+    short=$(git rev-parse --short HEAD)
+    expect_values "1.2.4-dev.1+g$short $(git rev-parse HEAD) $date"
     echo >untracked
-    expect_equal "$(show VERSION)" 0.0.0-dev
-    echo >>.gitattributes
-    expect_equal "$(show VERSION)" 0.0.0-dev+dirty
-}
-
-untracked_source_shows_as_it_would_be_compiled() {
-    repository
+    git tag Version1.3.0-rc.1
+    expect_values "1.3.0-rc.1 $(git rev-parse HEAD) $date"
+    git commit -q --allow-empty -m third
     mkdir src
     echo >src/untracked.c
-    expect_equal "$(show VERSION)" 0.0.0-dev+dirty
-}
-
-# As in a container, where the mounted tree belongs to somebody else.
-tree_of_another_user_knows_its_commit() {
-    [ "$(id -u)" = 0 ] || skip 'only root can give a tree away'
-    repository
+    expect_values "1.3.0-rc.1.dev.1+g$(git rev-parse --short HEAD).dirty $(git rev-parse HEAD) $date"
+    # The time of another commit is unknown.
+    expect_values "2.0.0 $hash 1970-01-01T00:00:00Z" VERSION=2.0.0 COMMIT=$hash
+    # As in a container, where the source belongs to another user.
     head=$(git rev-parse HEAD)
-    chown -R 65534 .
-    expect_equal "$(show COMMIT)" "$head"
-    expect_equal "$(show BUILD_DATE)" 2023-11-14T22:13:20Z
+    [ "$(id -u)" != 0 ] || chown -R 65534 .
+    expect_values "2.0.0 $head $date" VERSION=2.0.0
+    # Nor is a tree in another repository of that repository.
+    cp -R scripts src
+    cd src
+    expect_values '0.0.0-dev 1970-01-01T00:00:00Z' # the commit is unknown
 }
 
-# What is given beats git, and git does not date a commit that it is not at.
-given_commit_is_not_dated_by_another() {
-    repository
-    expect_equal "$(show BUILD_DATE COMMIT=$hash)" 1970-01-01T00:00:00Z
-    expect_equal "$(show BUILD_DATE COMMIT="$(git rev-parse HEAD)")" 2023-11-14T22:13:20Z
-    expect_refused 'RELEASE=1 needs what is missing: SOURCE_DATE_EPOCH' RELEASE=1 VERSION=1.2.3 COMMIT=$hash
-    show VERSION RELEASE=1 VERSION=1.2.3 COMMIT="$(git rev-parse HEAD)" >/dev/null
-}
-
-repository_without_a_commit_builds() {
-    repository
-    rm -rf .git
-    git init -q -b main .
-    expect_equal "$(show COMMIT)" unknown
-}
-
-# A tree without git inside of another project's repository is not that project's commit.
-surrounding_repository_is_not_asked() {
-    repository
-    mkdir inner
-    cp -R scripts inner
-    cd inner
-    expect_equal "$(show COMMIT)" unknown
-}
-
-tarball_knows_its_commit() {
+tarball_and_clone_without_git_know_their_commit() {
     repository
     git tag version1.2.3
-    head=$(git rev-parse HEAD)
     git archive --prefix=tarball/ HEAD | tar -x -C "$scratch"
-    cd "$scratch/tarball"
-    expect_equal "$(show COMMIT)" "$head"
-    expect_equal "$(show BUILD_DATE)" 2023-11-14T22:13:20Z
-    expect_equal "$(show VERSION)" 1.2.3
-}
-
-# A clone on a machine that has no git.
-clone_without_git_knows_its_commit() {
-    repository
-    head=$(git rev-parse HEAD)
     mkdir "$scratch/bin"
-    for tool in sh env cat sed awk od tr grep iconv date; do
+    for tool in sh env cat sed awk od tr grep iconv date paste; do
         ln -s "$(command -v "$tool")" "$scratch/bin/$tool"
     done
-    expect_equal "$(PATH=$scratch/bin info | grep COMMIT)" "$(info COMMIT="$head" | grep COMMIT)"
+    (PATH=$scratch/bin && expect_values "0.0.0-dev $head 1970-01-01T00:00:00Z")
     git pack-refs --all
-    expect_equal "$(PATH=$scratch/bin info | grep COMMIT)" "$(info COMMIT="$head" | grep COMMIT)"
-    git checkout -q --detach
-    expect_equal "$(PATH=$scratch/bin info | grep COMMIT)" "$(info COMMIT="$head" | grep COMMIT)"
+    (PATH=$scratch/bin && expect_values "0.0.0-dev $head 1970-01-01T00:00:00Z")
+    cd "$scratch/tarball"
+    expect_values "1.2.3 $head 2023-11-14T22:13:20Z"
 }
 
-# make_info VARIABLE=VALUE...: the same through make, as a user would.
-make_info() {
-    $MAKE -s --no-print-directory OUT="$scratch/out" "$scratch/out/build-info.args" "$@" 2>&1
+values_reach_the_program_byte_by_byte() {
+    tree
+    # shellcheck disable=SC2016 # not expanded
+    text=' " '\'' \ \n Grüße 🚀 $(touch x) `touch x` $HOME ${HOME} -DX=1 @file %s %% ??/ /* */ // # ; touch x '
+    info VERSION=1.2.3 COMMIT=$hash SOURCE_URL='https://a.b/c?d=e&f=%20' DESCRIPTION="$text" >"$scratch/args"
+    # shellcheck disable=SC2086 # CC may have arguments
+    printf '#include <stdio.h>\nint main(void) { puts(VERSION COMMIT SOURCE_URL DESCRIPTION); }\n' |
+        $CC -std=c17 "@$scratch/args" -x c -o "$scratch/show" -
+    expect_equal "$("$scratch/show")" "1.2.3${hash}https://a.b/c?d=e&f=%20$text"
+    [ ! -e x ] || fail 'a command was executed'
 }
 
-make_stops_with_one_clear_line() {
-    for given in VERSION=banana COMMIT=xyz RELEASE=1; do
-        if complaint=$(make_info "$given"); then
-            fail "taken: $given"
-        fi
-        expect_equal "$(printf '%s\n' "$complaint" | grep -c '^build-info: ')" 1
-        expect_equal "$(printf '%s\n' "$complaint" | grep -cv '^make: \*\*\*\|^build-info: ')" 0
+refuses_malformed_values_by_name() {
+    tree
+    long=$(printf '%0512d' 0)
+    for value in VERSION=1.2.3-0a.-.1+001 VERSION=10.20.30-alpha-a.b-c VERSION="1.2.3-a${long#0000000}" "DESCRIPTION=$long" RELEASE=0; do
+        info "$value" >"$scratch/said" || fail "refused: $(cat "$scratch/said")"
     done
-    [ ! -e "$scratch/out/build-info.args" ] || fail 'a file was left behind'
+    for value in VERSION=v1.2.3 VERSION=1.2 VERSION=01.2.3 VERSION=1.2.3-01 VERSION=1.2.3-a..b VERSION=1.2.3+ VERSION='1.2.3 ' \
+        'VERSION=1.2.3";x' COMMIT=xyz COMMIT=${hash}0 COMMIT=0123456789ABCDEF0123456789ABCDEF01234567 COMMIT=unknown \
+        SOURCE_DATE_EPOCH=-1 SOURCE_DATE_EPOCH=01 SOURCE_DATE_EPOCH=1e3 SOURCE_DATE_EPOCH=100000000000 \
+        SOURCE_URL=ftp://a SOURCE_URL=https:// 'SOURCE_URL=https://a b' 'BUILD_URL=https://a"b' 'BUILD_URL=javascript:alert(1)' \
+        RELEASE=yes NAME=A DESCRIPTION=; do
+        expect_refused "${value%%=*}: '${value#*=}' is not " "$value"
+    done
+    expect_refused "DESCRIPTION: 'a?b' is not" "DESCRIPTION=$(printf 'a\nb')"
+    expect_refused "VERSION: '1.2.3?.' is not" "$(printf 'VERSION=1.2.3\n.')"
+    for bytes in '\033' '\177' '\302\205' '\377' '\300\257'; do
+        # shellcheck disable=SC2059 # escapes
+        expect_refused 'DESCRIPTION: ' "DESCRIPTION=$(printf "$bytes")"
+    done
+    expect_refused 'VERSION: ' "VERSION=1.2.3-a${long#000000}"
+    expect_refused 'DESCRIPTION: ' "DESCRIPTION=${long}0"
+    expect_refused 'RELEASE=1 needs what is missing: VERSION COMMIT' RELEASE=1
+    expect_refused 'RELEASE=1 needs what is missing: SOURCE_DATE_EPOCH' RELEASE=1 VERSION=1.2.3 COMMIT=$hash
+    expect_values "1.2.3 $hash 1970-01-01T00:00:00Z" RELEASE=1 VERSION=1.2.3 COMMIT=$hash SOURCE_DATE_EPOCH=0
 }
 
-make_passes_values_on_as_they_are() {
-    # shellcheck disable=SC2016 # as it stands
+# make_info VARIABLE=VALUE...: as info, through make.
+make_info() { $MAKE -s --no-print-directory OUT="$scratch/out" "$scratch/out/build-info.args" "$@" 2>&1; }
+
+make_passes_values_on_or_refuses_them() {
+    # shellcheck disable=SC2016 # not expanded
     text='$(shell touch x) $$ $(HOME) "a" '\''b'\'' \ `touch x` -DX # @y'
-    make_info DESCRIPTION="$text" NAME=a
-    expect_equal "$(grep DESCRIPTION "$scratch/out/build-info.args")" \
-        "$(NAME=a DESCRIPTION=$text scripts/build-info.sh | grep DESCRIPTION)"
-    [ ! -e x ] || fail 'a command was run'
-}
-
-make_takes_values_from_the_environment() {
-    VERSION=9.9.9 SOURCE_DATE_EPOCH=86400 make_info COMMIT=$hash NAME=a DESCRIPTION=b
-    expect_equal "$(cat "$scratch/out/build-info.args")" \
-        "$(NAME=a DESCRIPTION=b VERSION=9.9.9 COMMIT=$hash SOURCE_DATE_EPOCH=86400 scripts/build-info.sh)"
-}
-
-make_refuses_other_switches_by_name() {
-    for given in STATIC=yes COVERAGE=2 VALGRIND=on WERROR=-1; do
-        ! make_info "$given" >"$scratch/complaint" || fail "taken: $given"
-        grep -qF "${given%%=*}: '${given#*=}' is not 0 or 1" "$scratch/complaint" || fail "said: $(cat "$scratch/complaint")"
+    VERSION=9.9.9 make_info DESCRIPTION="$text" NAME=a
+    expect_equal "$(cat "$scratch/out/build-info.args")" "$(NAME=a VERSION=9.9.9 DESCRIPTION=$text scripts/build-info.sh)"
+    [ ! -e x ] || fail 'a command was executed'
+    rm "$scratch/out/build-info.args"
+    for value in VERSION=banana RELEASE=1 STATIC=yes COVERAGE=2 SANITIZE=memory TEST=nothing BUILD_DIR=/; do
+        ! make_info "$value" >"$scratch/said" || fail "accepted: $value"
+        grep -qE "(\*\*\*|build-info:) ${value%%=*}[:=]" "$scratch/said" || fail "$value: $(cat "$scratch/said")"
     done
-    ! make_info SANITIZE=memory >"$scratch/complaint" || fail 'taken: SANITIZE=memory'
-    grep -qF "SANITIZE: 'memory' is not one of address,undefined thread" "$scratch/complaint" ||
-        fail "said: $(cat "$scratch/complaint")"
-    make_info STATIC=0 COVERAGE=0 VALGRIND=0 WERROR=0
+    [ ! -e "$scratch/out/build-info.args" ] || fail 'left a file behind'
 }
 
-# Who builds the image without make gets the Dockerfile's.
+links_tests_without_lto() {
+    $MAKE -n OUT="$scratch/out" CFLAGS='-O2 -flto' build "$scratch/out/tests/unit/test_json" >"$scratch/said"
+    expect_equal "$(grep -c -- '-fno-lto' "$scratch/said")" 1
+}
+
 dockerfile_has_the_name_and_description_of_the_makefile() {
     name=$(sed -n 's/^NAME *= *//p' Makefile)
     description=$(sed -n 's/^DESCRIPTION *?= *//p' Makefile)
     expect_equal "$(grep -c "^ARG DESCRIPTION=\"$description\"\$" Dockerfile)" 2
-    grep -qF "org.opencontainers.image.title=\"$name\"" Dockerfile || fail "the title is not $name"
     grep -qxF "ENTRYPOINT [\"/$name\"]" Dockerfile || fail "the entry point is not /$name"
 }
 
-# expect_library_refused VERSION REASON: a library that says it is VERSION stops the compiler.
-expect_library_refused() {
-    mkdir -p "$scratch/include"
-    printf '#define MHD_VERSION %s\n' "$1" >"$scratch/include/microhttpd.h"
-    # shellcheck disable=SC2086 # CC may have arguments
-    if $CC -std=c17 -D_GNU_SOURCE -I"$scratch/include" -Iinclude -fsyntax-only src/server.c \
-        2>"$scratch/complaint"; then
-        fail "compiled with $1"
-    fi
-    grep -qF "$2" "$scratch/complaint" || fail "said: $(head -n 5 "$scratch/complaint")"
+refuses_libraries_that_a_request_crashes() {
+    mkdir "$scratch/include"
+    for version in 0x01000900 0x00097500; do
+        echo "#define MHD_VERSION $version" >"$scratch/include/microhttpd.h"
+        # shellcheck disable=SC2086 # CC may have arguments
+        ! $CC -std=c17 -D_GNU_SOURCE -I"$scratch/include" -Iinclude -fsyntax-only src/server.c 2>"$scratch/said" || fail "accepted $version"
+        grep -qF '1.0.10 or later is needed' "$scratch/said" || fail "$(head -n 5 "$scratch/said")"
+    done
 }
 
-crashing_libraries_are_refused_with_the_reason() {
-    reason='one request crashes libmicrohttpd 1.0.0 to 1.0.9: 1.0.10 or later is needed'
-    expect_library_refused 0x01000000 "$reason"
-    expect_library_refused 0x01000900 "$reason"
-    expect_library_refused 0x00097500 'libmicrohttpd 1.0.10 or later is needed'
-}
-
-run_tests git_gives_version_commit_and_time dirty_tree_shows \
-    untracked_source_shows_as_it_would_be_compiled tree_of_another_user_knows_its_commit \
-    given_commit_is_not_dated_by_another repository_without_a_commit_builds \
-    surrounding_repository_is_not_asked tarball_knows_its_commit clone_without_git_knows_its_commit \
-    make_stops_with_one_clear_line make_passes_values_on_as_they_are \
-    make_takes_values_from_the_environment make_refuses_other_switches_by_name \
-    dockerfile_has_the_name_and_description_of_the_makefile \
-    crashing_libraries_are_refused_with_the_reason
+run_tests takes_version_commit_and_time_from_git tarball_and_clone_without_git_know_their_commit \
+    values_reach_the_program_byte_by_byte refuses_malformed_values_by_name make_passes_values_on_or_refuses_them \
+    links_tests_without_lto dockerfile_has_the_name_and_description_of_the_makefile refuses_libraries_that_a_request_crashes
