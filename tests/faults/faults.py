@@ -1,14 +1,14 @@
 #!/usr/bin/env -S python3 -B
-"""Lets each system call and each allocation of the program fail in turn: `make fault-test`; see docs/faults.md.
+"""Makes each system call and each allocation of the program fail in turn: `make fault-test`; see docs/faults.md.
 
     tests/faults/faults.py [CASE...]
 
-The program goes through a fixed scenario over and over, each time with one fault. CASE is one as it was printed; without
-one all are run. System calls are made to fail by strace.
-Environment: PROGRAM; PRELOAD, tests/faults/preload.c as a library, whose faults a static program has none of;
-COMPLETE=1 runs all cases and not only the first of each kind; JOBS, how many at once (two a CPU); DEADLINE in seconds (60); VERBOSE=1 says the
-outcome of each; NO_SKIP=1 fails where strace is missing.
-Exit status: 0 when each outcome was right.
+Runs a fixed scenario once per case, with one fault each; CASE is one as printed, by default all. strace injects the
+faults of system calls.
+Environment: PROGRAM; PRELOAD, tests/faults/preload.c as a library, which a static program cannot load; COMPLETE=1 runs
+all cases and not only the first of each kind; JOBS, the number of parallel runs (two per CPU); DEADLINE in seconds (60);
+VERBOSE=1 prints each outcome; NO_SKIP=1 fails if strace is missing.
+Exit status: 0 if each outcome was right.
 """
 
 import collections
@@ -26,24 +26,22 @@ import sys
 import tempfile
 import time
 
-DEADLINE = int(os.environ.get("DEADLINE") or 60)  # seconds; only used up when something hangs
-GLIMPSE = 0.3  # seconds that a client waits for answers when the fault goes on and on
-SPIN = 1000  # times a second that a call may be made in vain
+DEADLINE = int(os.environ.get("DEADLINE") or 60)  # seconds, only used up by a program that hangs
+GLIMPSE = 0.3  # seconds that a client waits for responses during a lasting fault
+SPIN = 1000  # failing calls per second that are acceptable
 ERRORS = {
     "accept4": "ECONNABORTED EMFILE ENFILE ENOBUFS ENOMEM EPERM EPROTO EINTR EAGAIN",
     "bind": "EADDRINUSE EACCES ENOMEM",
-    "brk": "=0",  # strace cannot say what the kernel does, which is to answer the end that was
+    "brk": "=0",  # strace cannot return the old end, as the kernel does
     "clock_gettime": "EINVAL EPERM",
     "clone": "EAGAIN ENOMEM EPERM",
     "clone3": "EAGAIN ENOMEM EPERM ENOSYS",
     "close": "EIO EINTR",
-    "epoll_create1": "EMFILE ENFILE ENOMEM ENOSYS",
+    "epoll_create1|eventfd2": "EMFILE ENFILE ENOMEM ENOSYS",
     "epoll_ctl": "ENOMEM ENOSPC EPERM",
-    "epoll_pwait": "EINTR EINVAL ENOMEM",
-    "epoll_wait": "EINTR EINVAL ENOMEM",
-    "eventfd2": "EMFILE ENFILE ENOMEM ENOSYS",
+    "epoll_pwait|epoll_wait": "EINTR EINVAL ENOMEM",
     "fcntl": "EBADF EINVAL EPERM",
-    "fstat": "EIO ENOMEM EOVERFLOW",
+    "fstat|newfstatat": "EIO ENOMEM EOVERFLOW",
     "getdents64": "EIO ENOENT",
     "getrandom": "EAGAIN EINTR ENOSYS",
     "getsockname": "ENOBUFS EPERM",
@@ -54,27 +52,25 @@ ERRORS = {
     "mmap": "ENOMEM EAGAIN EPERM",
     "mprotect": "ENOMEM EACCES",
     "munmap": "ENOMEM EINVAL",
-    "newfstatat": "EIO ENOMEM EOVERFLOW",
-    "open": "EMFILE ENFILE ENOENT EACCES ENOMEM EINTR",
-    "openat": "EMFILE ENFILE ENOENT EACCES ENOMEM EINTR",
+    "open|openat": "EMFILE ENFILE ENOENT EACCES ENOMEM EINTR",
     "poll": "EINTR ENOMEM =0",
     "pread64": "EIO EINTR =0",
     "prlimit64": "EPERM EINVAL ENOSYS",
     "read": "EINTR EAGAIN EIO =0",
     "recvfrom": "EINTR EAGAIN ECONNRESET ECONNREFUSED ENOMEM ETIMEDOUT =0",
-    "sendmsg": "EINTR EAGAIN ECONNRESET EPIPE ENOBUFS ENOMEM",
-    "sendto": "EINTR EAGAIN ECONNRESET EPIPE ENOBUFS ENOMEM",
+    "sendmsg|sendto": "EINTR EAGAIN ECONNRESET EPIPE ENOBUFS ENOMEM",
     "setsockopt": "ENOBUFS ENOPROTOOPT EINVAL",
     "shutdown": "ENOTCONN ENOBUFS",
     "socket": "EMFILE ENFILE ENOMEM ENOBUFS EAFNOSUPPORT EACCES",
     "write": "EINTR EAGAIN EIO ENOSPC EPIPE =0 =1",
-    "write to a thread": "EPERM",  # into an eventfd: only a sandbox makes that fail
+    "write to a thread": "EPERM",  # to an eventfd: only a sandbox makes it fail
 }
-OTHERS = "EINVAL EPERM ENOSYS"  # of calls that are not in the table
-# What no call says for ever: the first three of accept4() take a connection away each time.
+ERRORS = {call: errors for calls, errors in ERRORS.items() for call in calls.split("|")}
+OTHERS = "EINVAL EPERM ENOSYS"  # of other calls
+# Errors that never last: the first three of accept4() remove a connection each time.
 PASSING = {"EINTR", "EAGAIN", "=0", "=1", "accept4 ECONNABORTED", "accept4 EPERM", "accept4 EPROTO", "epoll_wait EINVAL",
            "epoll_wait ENOMEM", "epoll_pwait EINVAL", "epoll_pwait ENOMEM"}  # fmt: skip
-# Calls that do not return, and the one of which strace cannot tell waiting, which may fail, from waking, which cannot.
+# Calls that do not return, and futex: strace cannot distinguish waiting, which may fail, from waking, which cannot.
 LEFT_OUT = {"execve", "exit", "exit_group", "rt_sigreturn", "restart_syscall", "futex"}
 
 
@@ -82,7 +78,7 @@ def get(path):
     return b"GET " + path + b" HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-# The connections: what is sent on each, in steps; after the last of those marked the server closes it.
+# The connections: the requests of each, in steps, and whether the server closes it after the last.
 SCENARIO = {
     "kept": ([get(b"/version"), get(b"/nowhere"), 3 * get(b"/readyz")], False),
     "large": ([5 * get(b"/openapi.json"), get(b"/"), b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n"], False),
@@ -98,11 +94,11 @@ VERSIONS = rb'\nhttp_requests_total{path="/version",method="GET",code="200"} (\d
 
 
 class Wrong(Exception):
-    """What must not be."""
+    """A wrong outcome."""
 
 
 def split(stream):
-    """The whole answers that a stream begins with."""
+    """Returns the complete responses at the start of a stream."""
     answers = []
     while (end := stream.find(b"\r\n\r\n") + 4) > 3:
         length = re.search(rb"\r\nContent-Length: (\d+)", stream[:end])
@@ -115,20 +111,20 @@ def split(stream):
 
 
 class Client:
-    """A connection of the scenario; `got` is what has come on it, `ended` that it has ended."""
+    """A connection of the scenario; `got` is what it received, `ended` is True after its end."""
 
     def __init__(self, port, until):
         self.got, self.ended, self.until = b"", False, until
         self.socket = socket.socket()
         self.socket.settimeout(DEADLINE)
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)  # answers do not fit: they come in parts
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)  # smaller than the responses
         try:
             self.socket.connect(("127.0.0.1", port))
         except OSError:
             self.ended = True
 
     def receive(self):
-        """Returns False when nothing comes in time."""
+        """Returns False on timeout."""
         self.socket.settimeout(max(self.until - time.monotonic(), 0.001))
         try:
             some = self.socket.recv(65536)
@@ -136,16 +132,13 @@ class Client:
             return False
         except OSError:
             some = b""
-        self.got += some
-        self.ended = some == b""
+        self.got, self.ended = self.got + some, some == b""
         return True
 
     def ask(self, request, answers):
-        """Waits for as many answers in all, or the end. Returns False when they do not come in time."""
-        try:
+        """Waits for so many responses in total, or the end. Returns False on timeout."""
+        with contextlib.suppress(OSError):
             self.socket.sendall(request)
-        except OSError:
-            pass  # what has come before is still to be read
         while not self.ended and len(split(self.got)) < answers:
             if not self.receive():
                 return False
@@ -154,18 +147,18 @@ class Client:
 
 class Run:
     """The program with a fault: `case` is words as in "call 2 openat:error=EIO:when=3",
-    "preload 1 FAULT_ALLOCATION=7" or "stderr 1 >/dev/full"; the number is that of its threads."""
+    "preload 1 FAULT_ALLOCATION=7" or "stderr 1 >/dev/full"; the number is the number of threads."""
 
     def __init__(self, case, folder, reference=None):
         self.kind, threads, self.fault = case.split()
         self.reference, self.streams = reference, {}
         self.log, self.call = folder / "log", self.fault.split(":")[0]
         self.lasts = self.fault.endswith("+")
-        self.stuck = "EAGAIN" in self.fault  # epoll tells of readiness once: only the deadline ends what has missed it
+        self.stuck = "EAGAIN" in self.fault  # epoll reports readiness once: only the deadline ends it
         self.command = [PROGRAM, "--port=0", f"--threads={threads}", "--log-format=json"]
         self.command += ["--request-deadline=1s"] if self.stuck or "FAULT_SLEEP" in self.fault else []
         self.environment = {"FAULT_LOG": str(self.log)}
-        if self.kind == "preload":  # what it notes is in a file, which no sandbox allows
+        if self.kind == "preload":  # it writes a file, which the sandbox forbids
             self.environment |= {"LD_PRELOAD": PRELOAD, "SANDBOX": "off", self.call.split("=")[0]: self.call.split("=")[1]}
         elif self.kind == "call":
             self.trace("--seccomp-bpf", "-e", f"trace={self.call}", "-e", f"inject={self.fault}")
@@ -178,25 +171,22 @@ class Run:
         self.command = ["strace", "-f", "-qq", "-s", "256", "-o", str(self.log), *options, *self.command]
 
     def program(self):
-        """The process, which strace may have begun."""
+        """Returns the pid of the program, which strace may have started."""
         pid = self.process.pid
         if self.kind in ("preload", "stderr"):
             return pid
-        try:
-            children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        except OSError:
-            return None
-        return int(children[0]) if children else None
+        with contextlib.suppress(OSError, IndexError):
+            return int(pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        return None
 
     def files(self):
-        try:
-            folder = f"/proc/{self.pid}/fd"
+        folder = f"/proc/{self.pid}/fd"
+        with contextlib.suppress(OSError):
             return [os.readlink(f"{folder}/{name}") for name in os.listdir(folder)]
-        except OSError:
-            return []
+        return []
 
     def wait_for_port(self):
-        """Returns 0 when the program ends instead."""
+        """Returns the port, or 0 if the program exits."""
         until = time.monotonic() + DEADLINE
         while self.process.poll() is None:
             self.pid = self.program()
@@ -211,16 +201,16 @@ class Run:
         return 0
 
     def hits(self):
-        """How often the fault was met. Those of which no count is kept are always there."""
+        """Returns how often the fault occurred; 1 if that is not counted."""
         if self.kind in ("preload", "stderr") and "ALLOCATION" not in self.fault:
             return 1
         text = self.log.read_text() if self.log.exists() else ""
-        if "signal=" in self.fault:  # strace does not mark it
+        if "signal=" in self.fault:  # not marked by strace
             return text.count(f"{self.call}(")
         return text.count("(INJECTED)") + text.count("failed\n")
 
     def speak(self, port):
-        """Goes through the scenario."""
+        """Runs the scenario."""
         until = time.monotonic() + (GLIMPSE if self.lasts else DEADLINE)
         clients = {name: Client(port, until) for name in SCENARIO}
         asked = collections.Counter()
@@ -240,7 +230,7 @@ class Run:
             raise Wrong("a client waits in vain")
 
     def settle(self, port):
-        """A fault that is over: a new client is served, and nothing is left behind."""
+        """Expects a new client to be served and nothing to be left behind after a single fault."""
         until = time.monotonic() + DEADLINE
         while self.process.poll() is None:
             client = Client(port, until)
@@ -250,7 +240,7 @@ class Run:
             served = client.ask(get(b"/metrics"), 2) and len(split(client.got)) == 2
             client.socket.close()
             if not self.files():
-                break  # it has ended: judged by how
+                break  # it has exited
             if time.monotonic() > until:
                 raise Wrong(f"afterwards: served {served}, {len(self.files())} descriptors: {self.files()}")
             most = len(self.reference.left) if self.reference else 1 << 20
@@ -259,7 +249,7 @@ class Run:
         self.left = self.files()
 
     def stop(self):
-        """Asks for the end, and waits for it."""
+        """Stops the program and waits for its exit."""
         self.asked = self.process.poll() is None
         if self.asked:
             self.kill(self.pid, signal.SIGTERM)
@@ -294,7 +284,7 @@ class Run:
         return self
 
     def judge(self):
-        """Returns what kind of right outcome it was."""
+        """Returns the kind of a right outcome."""
         hits, code = self.hits(), self.process.returncode
         if hits == 0:
             return "not reached"
@@ -318,20 +308,17 @@ class Run:
         return "served" if whole == len(SCENARIO) else "served, but for the connection that was hit"
 
     def may_cut(self):
-        """Whether the fault may end the connection that it hits."""
+        """Returns True if the fault may end the connection that it hits."""
         return self.kind == "call" or "ALLOCATION" in self.fault
 
     def is_whole(self, name, stream):
-        """Whether all answers have come; what has come must be right."""
+        """Returns True if all responses are complete. What was received must be right."""
         expected = self.reference.streams[name]
-        if name != "metrics":
-            if normal(stream) != normal(expected)[: len(stream)]:
-                raise Wrong(f"{name}: {stream!r}")
-            return len(stream) == len(expected)
-        if not split(stream):
-            if stream[:15] != expected[: len(stream[:15])]:
-                raise Wrong(f"{name}: {stream!r}")
-            return False
+        compared = 15 if name == "metrics" else None  # the status line of metrics
+        if normal(stream)[:compared] != normal(expected)[: len(stream)][:compared]:
+            raise Wrong(f"{name}: {stream!r}")
+        if name != "metrics" or not split(stream):
+            return name != "metrics" and len(stream) == len(expected)
         head, body = stream.split(b"\r\n\r\n", 1)
         if re.sub(rb"\d+$", b"", normal(head)) != re.sub(rb"\d+$", b"", normal(expected.split(b"\r\n\r\n")[0])):
             raise Wrong(f"{name}: {head!r}")
@@ -339,16 +326,16 @@ class Run:
             raise Wrong(f"{name}: {body!r}")
         answered = bool(split(self.streams["kept"]))
         if int((re.search(VERSIONS, body) or [0, -1])[1]) not in ({1} if answered else {0, 1}):
-            raise Wrong(f"{name}: /version was answered: {answered}; {body!r}")
+            raise Wrong(f"{name}: /version was served: {answered}; {body!r}")
         lasted = re.search(rb"\nhttp_request_duration_seconds_sum (\d+)", body)
         if "SLEEP" not in self.fault and int(lasted[1]) > DEADLINE:
-            raise Wrong(f"{name}: durations that were not: {lasted[0]}")
+            raise Wrong(f"{name}: impossible durations: {lasted[0]}")
         if re.search(rb"\nprocess_(cpu_seconds_total|start_time_seconds|resident_memory_bytes) 0?(\.0+)?\n", body):
-            raise Wrong(f"{name}: a figure that was not had: {body!r}")
+            raise Wrong(f"{name}: a figure that could not be read: {body!r}")
         return True
 
     def read_log(self):
-        """The lines that say an error. A line that was cut may be there only when writing is what fails."""
+        """Returns the lines with errors. A truncated line is acceptable only if writing failed."""
         errors = []
         for line in self.error.splitlines():
             if line.startswith(NAME + ": "):
@@ -368,12 +355,12 @@ class Run:
 
 
 def normal(stream):
-    """A stream with the digits and letters of its dates, as far as they have come, replaced."""
+    """Masks the dates in a stream, even if incomplete."""
     return re.sub(rb"(\r\nDate: )([^\r]*)", lambda match: match[1] + b"*" * len(match[2]), stream)
 
 
 def calls_of(trace):
-    """Reads of which calls there are the first, second ... of a thread, and when: {name: {number: {phase}}}."""
+    """Returns the phases in which a thread makes its first, second ... call: {name: {number: {phase}}}."""
     counts, phase, found = collections.Counter(), "loader", {}
     for line in trace.splitlines():
         match = re.match(r"(\d+) +(\w+)\(", line)
@@ -389,7 +376,7 @@ def calls_of(trace):
 
 
 def cases_of(found, threads, most):
-    """The cases of what a run with so many threads has shown; of each phase at most so many of each call."""
+    """Yields the cases of a traced run: for each phase at most `most` of each call."""
     for call, numbers in sorted(found.items()):
         twins = found.get("write to a thread", {}) if call == "write" else {}
         own = {number: phases for number, phases in numbers.items() if "loader" not in phases and number not in twins}
@@ -408,7 +395,7 @@ def cases_of(found, threads, most):
 
 
 def plan(references):
-    """All cases, and how many calls are the loader's."""
+    """Returns all cases, and the number of each call that the loader makes."""
     complete = bool(os.environ.get("COMPLETE"))
     of_threads = {"brk", "clone", "clone3", "epoll_create1", "epoll_ctl", "eventfd2", "mmap", "mprotect"}
     cases, loader = [], collections.Counter()

@@ -1,14 +1,12 @@
-/* For LD_PRELOAD: faults that no system call shows. Built as preload.so for tests/faults/faults.py,
- * for programs that glibc is linked with as a library. What fails is said in the environment:
- * - FAULT_ALLOCATION=N: the Nth allocation of the program, whoever makes it, gets no memory; with
- *   N+ all from it on.
- * - FAULT_BUFFER=BYTES: the kernel keeps about so many bytes for a client that has not taken them.
- * - FAULT_CLOCK=SECONDS: the time of day steps so far ahead with every second look at it, and back
- *   with the next.
- * - FAULT_SLEEP=N: as if the machine had slept an hour before the Nth look at the time that goes
- *   forward.
- * - FAULT_LOG=FILE: gets a line for each allocation that failed, and at the end how many there
- *   were. */
+/* Injects faults that are not system calls, for LD_PRELOAD: tests/faults/faults.py loads it into
+ * programs that use glibc as a shared library. The environment selects the fault:
+ * - FAULT_ALLOCATION=N: the Nth allocation fails; with N+ all from the Nth on.
+ * - FAULT_BUFFER=BYTES: the size of the send buffer of each connection.
+ * - FAULT_CLOCK=SECONDS: every second reading of the time of day is that far ahead.
+ * - FAULT_SLEEP=N: the machine seems to have slept for an hour before the Nth reading of the
+ * monotonic clock.
+ * - FAULT_LOG=FILE: receives a line for each failed allocation, and at exit the number of
+ * allocations. */
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -24,15 +22,15 @@
 
 enum { HOUR = 3600 };
 
-/* The functions of glibc itself. */
+/* glibc's implementations. */
 void *__libc_malloc(size_t size);
 void *__libc_calloc(size_t count, size_t size);
 void *__libc_realloc(void *old, size_t size);
 void *__libc_memalign(size_t alignment, size_t size);
 
 static atomic_ulong allocations;
-static atomic_ulong days_looks;
-static atomic_ulong monotonic_looks;
+static atomic_ulong time_readings;
+static atomic_ulong clock_readings;
 
 static unsigned long number_of(const char *variable)
 {
@@ -41,7 +39,7 @@ static unsigned long number_of(const char *variable)
     return text == NULL ? 0 : strtoul(text, NULL, 10);
 }
 
-/* Adds to the file FAULT_LOG, without an allocation. */
+/* Appends to the file FAULT_LOG, without an allocation. */
 static void note(const char *line)
 {
     const char *path = getenv("FAULT_LOG");
@@ -69,7 +67,7 @@ static bool fails_now(void)
     return true;
 }
 
-/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the names of the libc are
+/* NOLINTBEGIN(readability-inconsistent-declaration-parameter-name): the libc's names are
  * reserved */
 void *malloc(size_t size)
 {
@@ -99,7 +97,7 @@ __attribute__((destructor)) static void count(void)
     note(line);
 }
 
-/* Those that are accepted have it from the listener. */
+/* Sets the send buffer, which accepted sockets inherit from the listener. */
 int listen(int socket, int backlog)
 {
     const int bytes = (int)number_of("FAULT_BUFFER");
@@ -109,29 +107,18 @@ int listen(int socket, int backlog)
     return (int)syscall(SYS_listen, socket, backlog);
 }
 
-/* How far ahead the time of day is at this look. */
-static time_t step(void)
-{
-    const unsigned long seconds = number_of("FAULT_CLOCK");
-
-    return atomic_fetch_add(&days_looks, 1) % 2 == 0 ? 0 : (time_t)seconds;
-}
-
-static time_t slept(void)
-{
-    const unsigned long from = number_of("FAULT_SLEEP");
-
-    return from > 0 && atomic_fetch_add(&monotonic_looks, 1) + 1 >= from ? HOUR : 0;
-}
-
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
     const int result = (int)syscall(SYS_clock_gettime, clock, now);
+    const unsigned long from = number_of("FAULT_SLEEP");
 
-    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)
-        now->tv_sec += step();
-    else if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE)
-        now->tv_sec += slept();
+    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) {
+        if (atomic_fetch_add(&time_readings, 1) % 2 == 1)
+            now->tv_sec += (time_t)number_of("FAULT_CLOCK");
+    } else if (clock == CLOCK_MONOTONIC || clock == CLOCK_MONOTONIC_COARSE) {
+        if (from > 0 && atomic_fetch_add(&clock_readings, 1) + 1 >= from)
+            now->tv_sec += HOUR;
+    }
     return result;
 }
 
