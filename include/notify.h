@@ -1,4 +1,4 @@
-/* What a service manager such as systemd is told about the process: sd_notify(3). */
+/* Notifies a service manager such as systemd of the state of the process (sd_notify(3)). */
 #ifndef VERSIOND_NOTIFY_H
 #define VERSIOND_NOTIFY_H
 
@@ -6,17 +6,18 @@
 
 #include "log.h"
 
-/* Connects to the datagram socket that NOTIFY_SOCKET names: a path, or '@' and an abstract name. To
- * be called before the sandbox is entered, which allows no connecting. Returns the descriptor,
- * which is the caller's, or -1 when nobody is to be told: without the variable, or when it cannot
- * be done, of which a line of the log says why. */
+/* Connects to the datagram socket named by NOTIFY_SOCKET: a path, or '@' and an abstract name. Call
+ * this before entering the sandbox, which denies connect(). Returns a descriptor that the caller
+ * closes, or -1 if there is no manager to notify: the variable is not set, or connecting failed,
+ * which is logged. */
 int notify_open(struct log *log);
 
-/* Tell the manager that the service is ready, and the version that it serves; that it stops, which
- * takes at most so many milliseconds (0 to 4294967295): for so long the manager then waits, also
- * where its own limit is shorter. With a `notifier` of -1 they do nothing. They wait at most a
- * second, when the manager does not read; a line of the log says when it was not told. */
+/* Tells the manager that the service is ready, and which version it serves. Waits at most one
+ * second if the manager does not read. Logs a failure. Does nothing if `notifier` is -1. */
 void notify_ready(int notifier, const char *version, struct log *log);
+
+/* Tells the manager that the service is stopping, which takes at most `milliseconds`: the manager
+ * waits that long even if its own timeout is shorter. Otherwise like notify_ready(). */
 void notify_stopping(int notifier, uint32_t milliseconds, struct log *log);
 
 #endif

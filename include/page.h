@@ -1,20 +1,20 @@
-/* What people see: a page for browsers, and a badge for other pages. Both are made of templates
- * that are compiled in, src/page.html and src/badge.svg. */
+/* The HTML status page and the SVG badge, made from the templates src/page.html and src/badge.svg,
+ * which are compiled in. */
 #ifndef VERSIOND_PAGE_H
 #define VERSIOND_PAGE_H
 
 #include "build_info.h"
 
-/* The page, HTML in UTF-8. Its links are relative: it works below any prefix that ends with '/'.
- * `info` has passed build_info_check().
- * Returns NULL when there is no memory. The caller owns the text and frees it with free(). */
+/* Makes the page, HTML in UTF-8. Its links are relative: it works under any prefix that ends with
+ * '/'. `info` has passed build_info_check().
+ * Returns NULL if out of memory. The caller frees the string with free(). */
 char *page_create(const struct build_info *info);
 
-/* The badge, an SVG image in UTF-8. The rest as above. */
+/* Makes the badge, an SVG image in UTF-8. Otherwise like page_create(). */
 char *page_create_badge(const struct build_info *info);
 
-/* The Content-Security-Policy of the page: its one style element, images of the same origin, and
- * nothing else. */
+/* Content-Security-Policy of the page: allows its style element, images of the same origin and data
+ * URLs, and nothing else. */
 extern const char page_policy[];
 
 #endif

@@ -1,26 +1,25 @@
-/* Strict, pure parsers for the values of settings: no locale, no white space, no sign, no overflow,
- * no trailing garbage. */
+/* Strict parsers for the values of settings. They accept no white space, sign or trailing garbage,
+ * check for overflow and ignore the locale. */
 #ifndef VERSIOND_PARSE_H
 #define VERSIOND_PARSE_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The longest base path, in bytes, without the NUL. */
+/* Maximum length of a base path, excluding the NUL. */
 enum { PARSE_BASE_PATH_MAX = 128 };
 
-/* Reads a decimal whole number from `lowest` to `highest`, both allowed. Leading zeros are refused:
- * other programs read them as octal. Returns false, and leaves `*number` alone, on anything else.
- */
+/* Parses a decimal integer from `lowest` to `highest`, inclusive. Rejects leading zeros, which
+ * other programs interpret as octal. Returns false if invalid; `*number` is then unchanged. */
 bool parse_number(const char *text, uint32_t lowest, uint32_t highest, uint32_t *number);
 
-/* Reads a whole number with one of the units ms, s, m or h, and gives milliseconds, from `lowest`
- * to `highest`, both allowed. Returns false, and leaves `*milliseconds` alone, on anything else. */
+/* Parses a decimal integer with a unit (ms, s, m or h) into milliseconds from `lowest` to
+ * `highest`, inclusive. Returns false if it is invalid; `*milliseconds` is then unchanged. */
 bool parse_duration(const char *text, uint32_t lowest, uint32_t highest, uint32_t *milliseconds);
 
-/* True when `text` can stand in front of every path: it begins with '/', does not end with one, has
- * at most PARSE_BASE_PATH_MAX bytes, and each segment is one or more unreserved characters
- * (RFC 3986, section 2.3) other than "." and "..". */
+/* Returns true if `text` is a valid prefix of paths: it starts with '/', does not end with '/', has
+ * at most PARSE_BASE_PATH_MAX bytes, and each segment consists of one or more unreserved characters
+ * (RFC 3986, section 2.3) and is neither "." nor "..". */
 bool parse_base_path(const char *text);
 
 #endif

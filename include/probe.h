@@ -1,4 +1,4 @@
-/* The health check: asks a server on this host whether it is ready. */
+/* The health check: queries the readiness of a server on this host. */
 #ifndef VERSIOND_PROBE_H
 #define VERSIOND_PROBE_H
 
@@ -6,10 +6,10 @@
 
 #include "config.h"
 
-/* Asks the server that runs with the same settings for /readyz, below the base path if there is
- * one, and waits at most 3 seconds in all. A server that listens on all addresses is asked at
- * 127.0.0.1. Returns 0 when it answers 200. Otherwise returns -1 and writes into `error` (of `size`
- * bytes) whom it asked and what went wrong, on one line without a newline. */
+/* Requests /readyz, under the base path if there is one, from the server running with the same
+ * settings, within 3 seconds. If it listens on all addresses, connects to 127.0.0.1. Returns 0 if
+ * the status code is 200. Otherwise returns -1 and writes the address and the reason to `error` (of
+ * `size` bytes), on one line without a newline. */
 int probe_readiness(const struct config *config, char *error, size_t size);
 
 #endif

@@ -40,7 +40,7 @@ static bool is_name(const char *text)
            length <= NAME_MAX_LENGTH;
 }
 
-/* Passes a number without leading zeros. Returns what comes after it, or NULL. */
+/* Skips a number without leading zeros. Returns a pointer to the rest, or NULL if there is none. */
 static const char *skip_number(const char *text)
 {
     const size_t length = strspn(text, DIGITS);
@@ -48,8 +48,8 @@ static const char *skip_number(const char *text)
     return length == 0 || (length > 1 && text[0] == '0') ? NULL : text + length;
 }
 
-/* Passes dot-separated identifiers (SemVer 2.0.0, items 9 and 10); where `numbers_are_strict`, one
- * made of digits alone has no leading zeros. Returns what comes after them, or NULL. */
+/* Skips dot-separated identifiers (SemVer 2.0.0, items 9 and 10). If `numbers_are_strict`, numeric
+ * ones must not have leading zeros. Returns a pointer to the rest, or NULL if one is invalid. */
 static const char *skip_identifiers(const char *text, bool numbers_are_strict)
 {
     for (;;) {
@@ -89,8 +89,8 @@ static bool is_commit(const char *text)
            (strlen(text) == 40 && strspn(text, DIGITS "abcdef") == 40);
 }
 
-/* The length of the UTF-8 character at `text` that is no control character, or 0 (RFC 3629,
- * section 4: no overlong forms, no surrogates, nothing above U+10FFFF). */
+/* Returns the length of the UTF-8 character at `text`, or 0 if it is malformed or a control
+ * character (RFC 3629, section 4: no overlong forms, no surrogates, nothing above U+10FFFF). */
 static size_t character_length(const unsigned char *text)
 {
     static const struct {
@@ -137,8 +137,8 @@ static int two_digits(const char *text)
     return (text[0] - '0') * 10 + (text[1] - '0');
 }
 
-/* True for the one form that the build writes. No leap seconds: a commit's time has none. Every
- * month may have 31 days: the build calculates the date, this only finds another form. */
+/* Accepts only the form that the build writes. Commit times have no leap seconds. A month may have
+ * 31 days: this detects other forms, not wrong dates. */
 static bool is_date(const char *text)
 {
     static const char form[] = "0000-00-00T00:00:00Z";
@@ -154,7 +154,7 @@ static bool is_date(const char *text)
            two_digits(text + 14) <= 59 && two_digits(text + 17) <= 59;
 }
 
-/* True for an absent URL too. Only characters that a URI may have (RFC 3986, section 2). */
+/* Accepts NULL, and URLs made of the characters that RFC 3986, section 2, allows. */
 static bool is_url(const char *text)
 {
     static const char allowed[] = UPPER LOWER DIGITS "-._~:/?#[]@!$&'()*+,;=%";
@@ -175,7 +175,7 @@ bool build_info_check(const struct build_info *info, char *error, size_t size)
     const struct {
         const char *macro;
         const char *value;
-        bool (*is_right)(const char *);
+        bool (*is_valid)(const char *);
         const char *format;
     } rows[] = {
         {"NAME", info->name, is_name,
@@ -193,7 +193,7 @@ bool build_info_check(const struct build_info *info, char *error, size_t size)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         char shown[128];
 
-        if (rows[i].is_right(rows[i].value))
+        if (rows[i].is_valid(rows[i].value))
             continue;
         escape_bytes(shown, sizeof shown, rows[i].value, strlen(rows[i].value), ESCAPE_TEXT);
         (void)snprintf(error, size, "%s: '%s' is not %s", rows[i].macro, shown, rows[i].format);

@@ -12,7 +12,7 @@ static bool is_plain(unsigned char byte, enum escape_style style)
     return byte >= 0x20 && byte < 0x7f && byte != '\\' && byte != quote;
 }
 
-/* Writes one byte's form into `form`; returns its length, 1 to 6. */
+/* Writes the escaped form of a byte. Returns its length, 1 to 6. */
 static size_t escape_one(char form[6], unsigned char byte, enum escape_style style)
 {
     size_t n = 0;

@@ -13,22 +13,23 @@
 #include "address.h"
 #include "parse.h"
 
-/* The first descriptor that is passed: SD_LISTEN_FDS_START. */
+/* The first passed descriptor (SD_LISTEN_FDS_START). */
 enum { PASSED = 3 };
 
-/* What a passed socket must be, in the order in which it is asked. */
+/* Required properties of a passed socket. */
 static const struct {
     int option;
     int value;
-    char otherwise[36];
+    char problem[40];
 } REQUIRED[] = {
-    {SO_TYPE, SOCK_STREAM, "is no stream socket: SO_TYPE"},
-    {SO_PROTOCOL, IPPROTO_TCP, "is no TCP socket: SO_PROTOCOL"},
-    {SO_ACCEPTCONN, 1, "does not listen: SO_ACCEPTCONN"},
+    {SO_TYPE, SOCK_STREAM, "is not a stream socket: SO_TYPE"},
+    {SO_PROTOCOL, IPPROTO_TCP, "is not a TCP socket: SO_PROTOCOL"},
+    {SO_ACCEPTCONN, 1, "is not listening: SO_ACCEPTCONN"},
 };
 
-/* Sets the options that must be set before binding. SO_REUSEADDR lets a restart take the port over
- * from connections in TIME_WAIT; unlike SO_REUSEPORT it lets no second listener in. */
+/* Sets the options that must be set before binding. SO_REUSEADDR allows a restart while connections
+ * are in TIME_WAIT; unlike SO_REUSEPORT it does not allow a second listener. Returns 0 or a
+ * negative errno. */
 static int set_options(int listener, int family)
 {
     const int on = 1;
@@ -82,13 +83,13 @@ int listener_open(const char *address, uint16_t port)
     if (address != NULL)
         return open_at(address, port);
     listener = open_at("::", port);
-    /* What a kernel without IPv6 says, and one on which it is switched off. */
+    /* The errors of a kernel without IPv6, and with IPv6 disabled. */
     if (listener == -EAFNOSUPPORT || listener == -EADDRNOTAVAIL)
         return open_at("0.0.0.0", port);
     return listener;
 }
 
-/* Tells whether it is for us what LISTEN_PID and LISTEN_FDS name. Returns as listener_take(). */
+/* Checks LISTEN_PID and LISTEN_FDS. Returns the same as listener_take(). */
 static int check_variables(char *error, size_t size)
 {
     const char *pid = getenv("LISTEN_PID");
@@ -124,13 +125,13 @@ int listener_take(char *error, size_t size)
             return -EINVAL;
         }
         if (value != REQUIRED[i].value) {
-            (void)snprintf(error, size, "descriptor %d %s is %d", listener, REQUIRED[i].otherwise,
+            (void)snprintf(error, size, "descriptor %d %s is %d", listener, REQUIRED[i].problem,
                            value);
             return -EINVAL;
         }
     }
-    /* Neither fails for a descriptor that is open. The other flags that F_SETFL sets mean nothing
-     * to a listening socket. */
+    /* Neither fails for an open descriptor. The flags that F_SETFL clears do not affect a listening
+     * socket. */
     (void)fcntl(listener, F_SETFD, FD_CLOEXEC);
     (void)fcntl(listener, F_SETFL, O_NONBLOCK);
     return listener;

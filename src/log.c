@@ -10,29 +10,28 @@
 #include "clock.h"
 #include "escape.h"
 
-/* RFC 3339, in UTC. strftime() would bring time zones into a static program, 6 kB. */
+/* RFC 3339, in UTC. strftime() would add 6 kB of time zone code to a static program. */
 #define TIME "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ"
 
-/* A line being put together. What does not fit is taken back whole, so that a line is always valid.
- */
+/* A line being formatted. Only whole fields are added, so the line is always valid. */
 struct line {
     char bytes[LOG_LINE_MAX];
     size_t length;
-    size_t limit; /* of the length, for what is added next */
+    size_t limit; /* maximum length for now */
     enum log_format format;
 };
 
-/* Milliseconds between questions whether a descriptor that took nothing takes something now. */
-enum { AGAIN = 1 };
+/* Retry interval for a descriptor that would block, in milliseconds. */
+enum { RETRY_INTERVAL = 1 };
 
-/* A window's lines are counted in its low bits: twice the highest rate has room, and as a thread
- * may count one more than the rate, all threads. */
+/* The low bits of a window count its lines. They hold far more than the highest rate: each thread
+ * may exceed the rate by one. */
 enum { COUNT_BITS = 24, COUNT_MASK = (1 << COUNT_BITS) - 1 };
 
-/* The end of a line: "}\n". */
+/* Length of the end of a line, "}\n". */
 enum { END_MAX = 2 };
 
-/* An escaped text at its longest (\u00XX a byte), and room for what goes around it. */
+/* Maximum length of an escaped text (\u00XX for each byte), and of a field with its name. */
 enum { ESCAPED_MAX = 6 * LOG_TEXT_MAX + 1, FIELD_MAX = ESCAPED_MAX + 64 };
 
 void log_init(struct log *log, int descriptor, enum log_format format, enum log_level level)
@@ -48,7 +47,7 @@ static bool is_enabled(const struct log *log, enum log_level level)
     return level <= log->level;
 }
 
-/* Adds `length` bytes when they fit. */
+/* Appends `length` bytes if they fit. */
 static void line_add(struct line *line, const char *bytes, int length)
 {
     if ((size_t)length > line->limit - line->length)
@@ -80,7 +79,7 @@ static void line_add_number(struct line *line, const char *name, int64_t number)
     line_add(line, field, length);
 }
 
-static void line_begin(struct line *line, enum log_level level, const char *message)
+static void line_start(struct line *line, enum log_level level, const char *message)
 {
     static const char *const levels[] = {"error", "warn", "info", "debug"};
     const bool json = line->format == LOG_FORMAT_JSON;
@@ -113,9 +112,9 @@ static bool is_ready(int descriptor)
     return poll(&ready, 1, 0) == 1 && (ready.revents & POLLOUT) != 0;
 }
 
-/* Writes the line if the descriptor takes it now. Called with the lock held, so that no other
- * thread fills a pipe between the question and the write. A disk that is nearly full takes part of
- * a line: the next one must not continue it. */
+/* Writes the line if the descriptor does not block. Returns false on failure. The caller holds the
+ * lock, so that no other thread can fill the pipe between poll() and write(). If a line was written
+ * partially (the disk is full), the next one starts on a new line. */
 static bool line_write(struct log *log, const struct line *line)
 {
     ssize_t written = 0;
@@ -127,31 +126,25 @@ static bool line_write(struct log *log, const struct line *line)
     return written == (ssize_t)line->length;
 }
 
-/* Says how many lines were left out since the last line that said so. Called with the lock held. */
-static void line_add_left_out(struct line *line, const struct log *log, uint64_t dropped,
-                              uint64_t limited)
-{
-    if (dropped > log->told_dropped)
-        line_add_number(line, "dropped", (int64_t)(dropped - log->told_dropped));
-    if (limited > log->told_limited)
-        line_add_number(line, "limited", (int64_t)(limited - log->told_limited));
-}
-
-/* Ends a line and writes it, or counts it as dropped. */
-static void finish(struct log *log, struct line *line)
+/* Adds the counts not yet reported and writes the line, or counts it as dropped. The caller holds
+ * the lock. */
+static void line_finish(struct log *log, struct line *line)
 {
     const uint64_t dropped = atomic_load(&log->dropped);
     const uint64_t limited = atomic_load(&log->limited);
 
     line->limit = sizeof line->bytes - END_MAX;
-    line_add_left_out(line, log, dropped, limited);
+    if (dropped > log->reported_dropped)
+        line_add_number(line, "dropped", (int64_t)(dropped - log->reported_dropped));
+    if (limited > log->reported_limited)
+        line_add_number(line, "limited", (int64_t)(limited - log->reported_limited));
     line_end(line);
     if (line_write(log, line)) {
-        log->told_dropped = dropped;
-        log->told_limited = limited;
+        log->reported_dropped = dropped;
+        log->reported_limited = limited;
     } else {
         atomic_fetch_add(&log->dropped, 1);
-        atomic_store(&log->again, monotonic_milliseconds() + AGAIN);
+        atomic_store(&log->retry_at, monotonic_milliseconds() + RETRY_INTERVAL);
     }
 }
 
@@ -165,7 +158,7 @@ void log_write(struct log *log, enum log_level level, const char *message,
     line.length = 0;
     line.limit = sizeof line.bytes - END_MAX - LOG_DROPPED_MAX;
     line.format = log->format;
-    line_begin(&line, level, message);
+    line_start(&line, level, message);
     for (size_t i = 0; i < count; i++) {
         if (fields[i].text != NULL)
             line_add_text(&line, fields[i].name, fields[i].text);
@@ -173,21 +166,20 @@ void log_write(struct log *log, enum log_level level, const char *message,
             line_add_number(&line, fields[i].name, fields[i].number);
     }
     pthread_mutex_lock(&log->lock);
-    finish(log, &line);
+    line_finish(log, &line);
     pthread_mutex_unlock(&log->lock);
 }
 
-/* True while this second has had fewer lines than it may have; counts one more. */
+/* Counts a line. Returns true if at most `rate` lines were counted in this second. */
 static bool is_within_rate(struct log *log, int64_t now)
 {
     const uint64_t second = (uint64_t)now / 1000;
     uint64_t window = atomic_load(&log->window);
 
-    /* Of several threads one begins the next second. Those that had read the clock before count in
-     * it, too. */
+    /* Only one thread starts the next window. Threads that read the clock earlier use it too. */
     if (window >> COUNT_BITS < second)
         (void)atomic_compare_exchange_strong(&log->window, &window, second << COUNT_BITS);
-    /* A flood does not write what all threads read. */
+    /* Avoids writing to a shared cache line once the limit is reached. */
     if ((atomic_load(&log->window) & COUNT_MASK) >= log->rate)
         return false;
     return (atomic_fetch_add(&log->window, 1) & COUNT_MASK) < log->rate;
@@ -203,7 +195,7 @@ bool log_admit(struct log *log, enum log_level level)
         atomic_fetch_add(&log->limited, 1);
         return false;
     }
-    if (now < atomic_load(&log->again)) {
+    if (now < atomic_load(&log->retry_at)) {
         atomic_fetch_add(&log->dropped, 1);
         return false;
     }

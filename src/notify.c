@@ -11,10 +11,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Long enough for any version (256) and the rest. */
-enum { MESSAGE_MAX = 512 };
+/* Fits the longest version (512 bytes) and the text around it. */
+enum { MESSAGE_MAX = 1024 };
 
-static void complain(struct log *log, const char *error)
+static void log_failure(struct log *log, const char *error)
 {
     log_write(log, LOG_WARN, "cannot notify the service manager",
               (const struct log_field[]){{.name = "socket", .text = getenv("NOTIFY_SOCKET")},
@@ -22,17 +22,16 @@ static void complain(struct log *log, const char *error)
               2);
 }
 
-/* Makes a socket that waits no longer than a second, and connects it. Returns the descriptor, or -1
- * and leaves why in errno. */
+/* Connects a socket with a send timeout of 1 s. Returns the descriptor, or -1 and sets errno. */
 static int connect_to(const struct sockaddr_un *address, socklen_t size)
 {
-    const struct timeval patience = {.tv_sec = 1};
+    const struct timeval timeout = {.tv_sec = 1};
     const int notifier = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     int error = 0;
 
     if (notifier < 0)
         return -1;
-    if (setsockopt(notifier, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience) == 0 &&
+    if (setsockopt(notifier, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout) == 0 &&
         connect(notifier, (const struct sockaddr *)address, size) == 0)
         return notifier;
     error = errno;
@@ -52,7 +51,7 @@ int notify_open(struct log *log)
         return -1;
     length = strlen(name);
     if ((name[0] != '/' && name[0] != '@') || length >= sizeof address.sun_path) {
-        complain(log, "not a path, or '@' and a name, of at most 107 bytes");
+        log_failure(log, "not a path, or '@' and a name, of at most 107 bytes");
         return -1;
     }
     memcpy(address.sun_path, name, length);
@@ -60,14 +59,14 @@ int notify_open(struct log *log)
         address.sun_path[0] = '\0';
     notifier = connect_to(&address, (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length));
     if (notifier < 0)
-        complain(log, strerror(errno));
+        log_failure(log, strerror(errno));
     return notifier;
 }
 
 static void send_message(int notifier, const char *message, struct log *log)
 {
     if (notifier >= 0 && send(notifier, message, strlen(message), MSG_NOSIGNAL) < 0)
-        complain(log, strerror(errno));
+        log_failure(log, strerror(errno));
 }
 
 void notify_ready(int notifier, const char *version, struct log *log)

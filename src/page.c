@@ -7,8 +7,8 @@
 
 #include "page.style.h"
 
-/* In a template {{field}} stands for the value. What follows {{#field}} on a line is there only
- * when the field has a value, what follows {{^field}} only when it has none. */
+/* In a template, {{field}} is replaced by the value. The rest of a line after {{#field}} is kept
+ * only if the field has a value, and after {{^field}} only if it has none. */
 static const char PAGE[] = {
 #include "page.html.inc"
     '\0'};
@@ -16,13 +16,13 @@ static const char BADGE[] = {
 #include "badge.svg.inc"
     '\0'};
 
-/* What the badge gives each character of a version, in pixels; about what the fonts take, and its
- * textLength makes it exact. All else is drawn around the text, and takes the second number. */
+/* Width of a character of the version in the badge, and of everything around it, in pixels. The
+ * template's textLength makes all fonts fit. */
 enum { CHARACTER_WIDTH = 7, FRAME_WIDTH = 73 };
 
 struct field {
     const char *name;
-    const char *value; /* NULL: it has none */
+    const char *value; /* NULL: none */
 };
 
 struct fields {
@@ -31,7 +31,7 @@ struct fields {
 };
 
 struct text {
-    char *bytes; /* NULL: they are only counted */
+    char *bytes; /* NULL: only the length is counted */
     size_t length;
 };
 
@@ -42,7 +42,7 @@ static void put(struct text *out, const char *bytes, size_t length)
     out->length += length;
 }
 
-/* Puts a value where it is neither markup nor the end of an attribute, be it HTML or XML. */
+/* Appends a value, escaped for text and attributes of HTML and XML. */
 static void put_escaped(struct text *out, const char *value)
 {
     static const char special[] = "&<>\"'";
@@ -61,7 +61,7 @@ static void put_escaped(struct text *out, const char *value)
     }
 }
 
-/* The value of the field whose name is the first `length` bytes at `name`, or NULL. */
+/* Returns the value of the field named by the first `length` bytes at `name`, or NULL. */
 static const char *find(const struct fields *fields, const char *name, size_t length)
 {
     const char *value = NULL;
@@ -75,7 +75,7 @@ static const char *find(const struct fields *fields, const char *name, size_t le
     return value;
 }
 
-/* Does what a tag says, which begins behind its braces; returns where the template goes on. */
+/* Handles the tag whose opening braces end at `tag`. Returns where the template continues. */
 static const char *put_tag(struct text *out, const char *tag, const struct fields *fields)
 {
     const bool is_condition = *tag == '#' || *tag == '^';
@@ -102,7 +102,7 @@ static void put_template(struct text *out, const char *template, const struct fi
     put(out, template, strlen(template) + 1);
 }
 
-/* Returns the filled template, or NULL without memory: then it is counted twice. */
+/* Fills a template. Returns NULL if out of memory: then both passes count only. */
 static char *fill(const char *template, const struct fields *fields)
 {
     struct text text = {.bytes = NULL};

@@ -3,8 +3,8 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Reads the digits at the start of `text`. Returns the first byte after them, or NULL when there is
- * none, a leading zero, or a number above UINT32_MAX. */
+/* Parses the digits at the start of `text`. Returns a pointer to the rest, or NULL if there is no
+ * digit, a leading zero or a number above UINT32_MAX. */
 static const char *read_digits(const char *text, uint32_t *number)
 {
     const size_t length = strspn(text, "0123456789");
@@ -55,7 +55,7 @@ bool parse_duration(const char *text, uint32_t lowest, uint32_t highest, uint32_
     return false;
 }
 
-/* True for "." and "..", which clients resolve away before they send a path. */
+/* Matches "." and "..", which clients remove from a path before they send it. */
 static bool is_dot_segment(const char *segment, size_t length)
 {
     return (length == 1 && segment[0] == '.') ||

@@ -17,7 +17,7 @@ enum { TIMEOUT = 3000, REQUEST_MAX = PARSE_BASE_PATH_MAX + 128 };
 
 static const char STATUS_LINE[] = "HTTP/1.1 200 ";
 
-/* Waits for `events` until `deadline`. Returns 0 or a negative errno. */
+/* Waits for `events`, at most until `deadline`. Returns 0 or a negative errno. */
 static int wait_for(int socket, short events, int64_t deadline)
 {
     struct pollfd ready = {.fd = socket, .events = events};
@@ -29,7 +29,7 @@ static int wait_for(int socket, short events, int64_t deadline)
     return result == 0 ? -ETIMEDOUT : 0;
 }
 
-/* Connects within the deadline. Returns 0 or a negative errno. */
+/* Connects before the deadline. Returns 0 or a negative errno. */
 static int connect_to(int socket, const struct sockaddr_storage *address, socklen_t size,
                       int64_t deadline)
 {
@@ -49,9 +49,10 @@ static int connect_to(int socket, const struct sockaddr_storage *address, sockle
     return -failure;
 }
 
-/* Sends the request, short enough for any socket's buffer, and reads the begin of the answer.
- * Returns the number of bytes in `answer`, or a negative errno. */
-static ssize_t ask(int socket, const char *request, char *answer, size_t size, int64_t deadline)
+/* Sends the request, which fits into any socket buffer, and reads the first `size` bytes of the
+ * response. Returns the number of bytes read, or a negative errno. */
+static ssize_t exchange(int socket, const char *request, char *response, size_t size,
+                        int64_t deadline)
 {
     size_t used = 0;
 
@@ -63,7 +64,7 @@ static ssize_t ask(int socket, const char *request, char *answer, size_t size, i
 
         if (result < 0)
             return result;
-        n = recv(socket, answer + used, size - used, 0);
+        n = recv(socket, response + used, size - used, 0);
         if (n < 0)
             return -errno;
         if (n == 0)
@@ -73,26 +74,27 @@ static ssize_t ask(int socket, const char *request, char *answer, size_t size, i
     return (ssize_t)used;
 }
 
-/* Asks, and judges the status line. Returns 0, or -1 with `error`. */
+/* Connects, sends the request and checks the status line. Returns 0, or -1 and writes the reason to
+ * `error`. */
 static int check(int socket, const struct sockaddr_storage *address, socklen_t size,
                  const char *request, char *error, size_t error_size)
 {
     const int64_t deadline = monotonic_milliseconds() + TIMEOUT;
-    char answer[sizeof STATUS_LINE - 1];
+    char response[sizeof STATUS_LINE - 1];
     ssize_t length = connect_to(socket, address, size, deadline);
 
     if (length == 0)
-        length = ask(socket, request, answer, sizeof answer, deadline);
+        length = exchange(socket, request, response, sizeof response, deadline);
     if (length < 0) {
         (void)snprintf(error, error_size, "%s", strerror((int)-length));
         return -1;
     }
-    if (length == sizeof answer && memcmp(answer, STATUS_LINE, sizeof answer) == 0)
+    if (length == sizeof response && memcmp(response, STATUS_LINE, sizeof response) == 0)
         return 0;
-    if (length == sizeof answer && memcmp(answer, STATUS_LINE, 9) == 0)
-        (void)snprintf(error, error_size, "answered %.3s", answer + 9);
+    if (length == sizeof response && memcmp(response, STATUS_LINE, 9) == 0)
+        (void)snprintf(error, error_size, "answered %.3s", response + 9);
     else
-        (void)snprintf(error, error_size, "answered no HTTP/1.1");
+        (void)snprintf(error, error_size, "did not answer with HTTP/1.1");
     return -1;
 }
 
@@ -110,7 +112,7 @@ int probe_readiness(const struct config *config, char *error, size_t size)
     int result = -1;
 
     if (config->port == 0) {
-        (void)snprintf(error, size, "port 0 names no server: give the port that it listens on");
+        (void)snprintf(error, size, "cannot health-check port 0; pass the port it listens on");
         return -1;
     }
     if (!address_parse(host, (uint16_t)config->port, &address, &address_size)) {
@@ -122,7 +124,7 @@ int probe_readiness(const struct config *config, char *error, size_t size)
                    base_path);
     descriptor = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (descriptor < 0) {
-        (void)snprintf(error, size, "no socket: %s", strerror(errno));
+        (void)snprintf(error, size, "cannot create a socket: %s", strerror(errno));
         return -1;
     }
     result = check(descriptor, &address, address_size, request, reason, sizeof reason);

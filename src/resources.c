@@ -7,8 +7,8 @@
 #include <string.h>
 #include <sys/resource.h>
 
-/* The number of CPUs that a line of `cpu.max` pays for, rounded up: "150000 100000" is two.
- * UINT_MAX when it sets no limit ("max 100000") or is malformed. */
+/* Returns the number of CPUs that a line of `cpu.max` allows, rounded up: 2 for "150000 100000".
+ * Returns UINT_MAX if the line sets no limit ("max 100000") or is malformed. */
 static unsigned parse_quota(const char *line)
 {
     char *rest = NULL;
@@ -34,7 +34,7 @@ static unsigned read_quota(const char *path)
     return cpus;
 }
 
-/* Reads the path of the process' own control group into `group` ("" for the root). */
+/* Stores the path of the process's control group in `group` ("" for the root). */
 static void read_group(const char *self, char *group, size_t size)
 {
     FILE *file = fopen(self, "re");
@@ -51,11 +51,11 @@ static void read_group(const char *self, char *group, size_t size)
     (void)fclose(file);
 }
 
-/* The least quota on the way from the process' own control group up to the root. */
+/* Returns the lowest quota of the process's control group and its parents. */
 static unsigned group_cpus(const char *root, const char *self)
 {
     char group[PATH_MAX];
-    unsigned least = UINT_MAX;
+    unsigned lowest = UINT_MAX;
 
     read_group(self, group, sizeof group);
     for (;;) {
@@ -65,15 +65,15 @@ static unsigned group_cpus(const char *root, const char *self)
 
         (void)snprintf(path, sizeof path, "%s%s/cpu.max", root, group);
         cpus = read_quota(path);
-        if (cpus < least)
-            least = cpus;
+        if (cpus < lowest)
+            lowest = cpus;
         if (parent == NULL)
-            return least;
+            return lowest;
         *parent = '\0';
     }
 }
 
-/* Machines of more CPUs than the mask has room for make the call fail: then as many as it has. */
+/* The call fails if the machine has more CPUs than the mask can hold: returns what it can hold. */
 static unsigned affinity_cpus(void)
 {
     cpu_set_t set;

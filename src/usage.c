@@ -10,9 +10,9 @@
 
 #include "clock.h"
 
-static const char *join(char path[PATH_MAX], const char *folder, const char *name)
+static const char *join(char path[PATH_MAX], const char *directory, const char *name)
 {
-    (void)snprintf(path, PATH_MAX, "%s/%s", folder, name);
+    (void)snprintf(path, PATH_MAX, "%s/%s", directory, name);
     return path;
 }
 
@@ -38,7 +38,7 @@ void usage_close(struct usage *usage)
         (void)closedir(usage->descriptors);
 }
 
-/* "total resident …", in pages (proc_pid_statm(5)). */
+/* The file starts with the total and the resident size in pages (proc_pid_statm(5)). */
 static void read_memory(const struct usage *usage, struct usage_figures *figures)
 {
     char line[128];
@@ -52,30 +52,30 @@ static void read_memory(const struct usage *usage, struct usage_figures *figures
     figures->resident = strtoll(rest, NULL, 10) * usage->page;
 }
 
-/* Counts the entries of a folder but "." and "..". Returns -1 when it cannot be read. */
-static int64_t count_entries(DIR *folder)
+/* Counts the entries of a directory except "." and "..". Returns -1 on an error. */
+static int64_t count_entries(DIR *directory)
 {
     int64_t count = -2;
 
-    rewinddir(folder);
+    rewinddir(directory);
     errno = 0;
-    while (readdir(folder) != NULL)
+    while (readdir(directory) != NULL)
         count++;
     return errno == 0 ? count : -1;
 }
 
-/* The kernel says how many descriptors are open as the size of the folder since Linux 6.2; before
- * it they have to be counted. */
+/* Since Linux 6.2 the size of the directory is the number of open descriptors; older kernels report
+ * 0. */
 static int64_t count_open(struct usage *usage)
 {
     const int descriptor = usage->descriptors == NULL ? -1 : dirfd(usage->descriptors);
-    struct stat folder = {0};
+    struct stat directory = {0};
     int64_t count = 0;
 
     if (descriptor < 0)
         return -1;
-    if (fstat(descriptor, &folder) == 0 && folder.st_size > 0)
-        return folder.st_size;
+    if (fstat(descriptor, &directory) == 0 && directory.st_size > 0)
+        return directory.st_size;
     pthread_mutex_lock(&usage->lock);
     count = count_entries(usage->descriptors);
     pthread_mutex_unlock(&usage->lock);

@@ -91,12 +91,12 @@ other_sockets_are_refused() {
     server=$!
     trap end_server EXIT
     wait_until 'the socket' poke SOCK_STREAM
-    expect_refused '"error":"descriptor 3 is no TCP socket: SO_PROTOCOL is 0","allowed":"LISTEN_FDS=1 and a listening TCP socket"'
+    expect_refused '"error":"descriptor 3 is not a TCP socket: SO_PROTOCOL is 0","allowed":"LISTEN_FDS=1 and a listening TCP socket"'
     rm "$scratch/socket"
     systemd-socket-activate --datagram -l "$scratch/socket" "$PROGRAM" 2>"$scratch/log" &
     server=$!
     wait_until 'the socket' poke SOCK_DGRAM
-    expect_refused '"descriptor 3 is no stream socket: SO_TYPE is 2"'
+    expect_refused '"descriptor 3 is not a stream socket: SO_TYPE is 2"'
     rm "$scratch/socket"
     activate -l "$scratch/socket" "$PROGRAM"
     wait_until 'the socket' poke SOCK_STREAM

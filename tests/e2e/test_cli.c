@@ -254,7 +254,7 @@ static void healthcheck_reports_readiness(void **state)
     assert_int_equal(process_wait(process), 1);
     process_end(process);
     expect_health(port, 1, gone);
-    expect_health(0, 1, NAME ": port 0 names no server: give the port that it listens on\n");
+    expect_health(0, 1, NAME ": cannot health-check port 0; pass the port it listens on\n");
 }
 
 static void server_logs_lifecycle_to_stderr_only(void **state)

@@ -626,12 +626,12 @@ static void descriptor_that_is_no_listening_tcp_socket_is_an_error(void **state)
     (void)close(PASSED);
     expect_refused(open("/dev/null", O_RDONLY | O_CLOEXEC), expected);
     expect_refused(bound_socket(AF_INET, SOCK_DGRAM),
-                   "descriptor 3 is no stream socket: SO_TYPE is 2");
+                   "descriptor 3 is not a stream socket: SO_TYPE is 2");
     expect_refused(bound_socket(AF_INET, SOCK_STREAM),
-                   "descriptor 3 does not listen: SO_ACCEPTCONN is 0");
+                   "descriptor 3 is not listening: SO_ACCEPTCONN is 0");
     unix_listener = bound_socket(AF_UNIX, SOCK_STREAM);
     assert_int_equal(__real_listen(unix_listener, 1), 0);
-    expect_refused(unix_listener, "descriptor 3 is no TCP socket: SO_PROTOCOL is 0");
+    expect_refused(unix_listener, "descriptor 3 is not a TCP socket: SO_PROTOCOL is 0");
 }
 
 int main(void)

@@ -252,12 +252,12 @@ static void probe_judges_by_the_status_line(void **state)
         {"HTTP/1.1 503 Service Unavailable\r\n\r\n", "answered 503"},
         {"HTTP/1.1 404 Not Found\r\n\r\n", "answered 404"},
         {"HTTP/1.1 201 Created\r\n\r\n", "answered 201"},
-        {"HTTP/1.0 200 OK\r\n\r\n", "answered no HTTP/1.1"},
-        {"http/1.1 200 OK\r\n\r\n", "answered no HTTP/1.1"},
-        {"SSH-2.0-OpenSSH_9.2\r\n", "answered no HTTP/1.1"},
-        {"HTTP/1.1 200", "answered no HTTP/1.1"},
-        {"HTTP/1.1 503", "answered no HTTP/1.1"},
-        {"H", "answered no HTTP/1.1"},
+        {"HTTP/1.0 200 OK\r\n\r\n", "did not answer with HTTP/1.1"},
+        {"http/1.1 200 OK\r\n\r\n", "did not answer with HTTP/1.1"},
+        {"SSH-2.0-OpenSSH_9.2\r\n", "did not answer with HTTP/1.1"},
+        {"HTTP/1.1 200", "did not answer with HTTP/1.1"},
+        {"HTTP/1.1 503", "did not answer with HTTP/1.1"},
+        {"H", "did not answer with HTTP/1.1"},
     };
 
     (void)state;
@@ -286,7 +286,7 @@ static void probe_of_a_server_that_hangs_up_fails(void **state)
     static const char *const pieces[] = {"HTTP/1.1 200", NULL};
 
     (void)state;
-    expect_probe("closed at once", "answered no HTTP/1.1");
+    expect_probe("closed at once", "did not answer with HTTP/1.1");
     restart_server();
     server.end = END_RESET;
     expect_probe("reset at once", strerror(ECONNRESET));
@@ -377,7 +377,7 @@ static void probe_without_a_socket_says_why(void **state)
 
     (void)state;
     failing.socket = EMFILE;
-    (void)snprintf(expected, sizeof expected, "no socket: %s", strerror(EMFILE));
+    (void)snprintf(expected, sizeof expected, "cannot create a socket: %s", strerror(EMFILE));
     assert_int_equal(probe_readiness(&config, error, sizeof error), -1);
     assert_string_equal(error, expected);
 }
@@ -485,7 +485,7 @@ static void probe_that_names_no_server_asks_nobody(void **state)
         struct config config;
         const char *error;
     } rows[] = {
-        {{.port = 0}, "port 0 names no server: give the port that it listens on"},
+        {{.port = 0}, "cannot health-check port 0; pass the port it listens on"},
         {{.address = "localhost", .port = 5000}, "localhost: not an address"},
     };
 
