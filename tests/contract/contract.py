@@ -255,7 +255,7 @@ def routes(document, program, base_path):
     with Server(program, base_path) as server:
         answer = server.ask(PLAIN.format(method="GET", target="/nowhere", fields=""), "GET")
     detail = json.loads(answer.content)["detail"]
-    listed = re.search(r"There are ([^ ,]+(?:, /[^ ,]*)*?)(?:, and the same below [^ ]*)?\.$", detail)
+    listed = re.search(r"Valid paths: ([^ ,]+(?:, /[^ ,]*)*?)(?:, and the same under [^ ]*)?\.$", detail)
     expect(listed, f"no list of paths: {detail}")
     expect(set(listed[1].split(", ")) == set(document.paths), f"served: {listed[1]}\ndocumented: {[*document.paths]}")
     for path, item in document.paths.items():
