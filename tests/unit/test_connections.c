@@ -26,17 +26,12 @@ static int64_t now;                       /* milliseconds, for the list */
 static bool is_old_kernel;                /* whose struct tcp_info ends early */
 static struct connection *starts_request; /* whenever the kernel is queried; NULL: none */
 
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
 int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
 int64_t __real_monotonic_milliseconds(void);
 int64_t __wrap_monotonic_milliseconds(void);
 
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return failing_now() ? NULL : __real_calloc(count, size);
-}
+FAILING_WRAPPER(void *, calloc, NULL, (size_t count, size_t size), (count, size))
 
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
 {
@@ -205,9 +200,8 @@ static void connection_without_memory_is_shut_down(void **state)
     const struct pair pair = open_pair();
 
     (void)state;
-    failing_at(1);
+    failing_arm("calloc", 1, ENOMEM);
     assert_null(connections_add(&list, pair.server));
-    failing_at(0);
     client_expect_closed(pair.client);
     assert_uint_equal(connections_count(&list), 1);
     assert_uint_equal(connections_opened(&list), 2);

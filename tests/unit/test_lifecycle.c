@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "clock.h"
+#include "failing.h"
 #include "inspect.h"
 #include "lifecycle.h"
 #include "notify.h"
@@ -48,7 +49,6 @@ static unsigned sweeps;
 static unsigned waits;
 static unsigned received; /* signals */
 static char calls[512];
-static bool is_unblockable;
 
 void __wrap_server_drain(struct server *server);
 void __wrap_server_stop_accepting(struct server *server);
@@ -57,8 +57,6 @@ int64_t __wrap_server_sweep(struct server *server);
 void __wrap_notify_stopping(int notifier, uint32_t milliseconds, struct log *log);
 int64_t __wrap_monotonic_milliseconds(void);
 int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
-int __real_sigprocmask(int how, const sigset_t *set, sigset_t *old);
-int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old);
 
 static void note(const char *call)
 {
@@ -116,13 +114,8 @@ int64_t __wrap_monotonic_milliseconds(void)
     return now;
 }
 
-int __wrap_sigprocmask(int how, const sigset_t *set, sigset_t *old)
-{
-    if (!is_unblockable)
-        return __real_sigprocmask(how, set, old);
-    errno = EPERM;
-    return -1;
-}
+FAILING_WRAPPER(int, sigprocmask, -1, (int how, const sigset_t *set, sigset_t *old),
+                (how, set, old))
 
 /* Moves the clock by `timeout`, by half of it if interrupted, or to the next signal. */
 int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
@@ -232,9 +225,8 @@ static void blocks_the_signals_that_stop_the_service(void **state)
     sigset_t mask;
 
     (void)state;
-    is_unblockable = true;
+    failing_arm("sigprocmask", 1, EPERM);
     assert_int_equal(lifecycle_block_signals(), -EPERM);
-    is_unblockable = false;
     for (unsigned last = 2; last <= 3; last++) {
         /* Ignored, as under nohup(1), SIGHUP is not blocked. */
         (void)signal(SIGHUP, last == 2 ? SIG_IGN : SIG_DFL);

@@ -33,8 +33,6 @@ static MHD_PanicCallback panic;
 static void *panic_cls;
 static jmp_buf exited;
 
-void *__real_calloc(size_t count, size_t size);
-void *__wrap_calloc(size_t count, size_t size);
 int __real_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
 enum MHD_Result __wrap_MHD_add_connection(struct MHD_Daemon *daemon, int socket,
@@ -45,10 +43,7 @@ int64_t __real_monotonic_milliseconds(void);
 int64_t __wrap_monotonic_milliseconds(void);
 int64_t __wrap_monotonic_nanoseconds(void);
 
-void *__wrap_calloc(size_t count, size_t size)
-{
-    return failing_now() ? NULL : __real_calloc(count, size);
-}
+FAILING_WRAPPER(void *, calloc, NULL, (size_t count, size_t size), (count, size))
 
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
 {
@@ -224,9 +219,8 @@ static void fails_to_start_without_memory_or_descriptors(void **state)
     struct rlimit none = {0};
 
     (void)state;
-    failing_at(1);
+    failing_arm("calloc", 1, ENOMEM);
     assert_null(server_start(&parts));
-    failing_at(0);
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
     none.rlim_max = before.rlim_max;
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
