@@ -69,23 +69,23 @@ static void answers_pipelined_requests_before_closing(void **state)
     uint16_t port = 0;
     struct process *process = process_serve(arguments, &port);
     const int client = client_connect(port);
-    char *open_answer = client_print_answer(&ALIVE);
-    char *last_answer = client_print_answer(&ALIVE_CLOSE);
-    char *answers[3];
+    char *open_response = client_print_answer(&ALIVE);
+    char *last_response = client_print_answer(&ALIVE_CLOSE);
+    char *responses[3];
 
     (void)state;
     drain(process);
     client_send_text(client, GET("/healthz") GET("/healthz") GET("/healthz"));
-    for (size_t i = 0; i < COUNT_OF(answers); i++)
-        answers[i] = client_receive(client, false);
+    for (size_t i = 0; i < COUNT_OF(responses); i++)
+        responses[i] = client_receive(client, false);
     client_expect_closed(client);
-    assert_string_equal(answers[0], open_answer);
-    assert_string_equal(answers[1], open_answer);
-    assert_string_equal(answers[2], last_answer);
-    for (size_t i = 0; i < COUNT_OF(answers); i++)
-        free(answers[i]);
-    free(open_answer);
-    free(last_answer);
+    assert_string_equal(responses[0], open_response);
+    assert_string_equal(responses[1], open_response);
+    assert_string_equal(responses[2], last_response);
+    for (size_t i = 0; i < COUNT_OF(responses); i++)
+        free(responses[i]);
+    free(open_response);
+    free(last_response);
     (void)close(client);
     process_signal(process, SIGTERM);
     expect_exit(process, 1);
