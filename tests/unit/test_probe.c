@@ -11,51 +11,40 @@
 
 #include "address.h"
 #include "clock.h"
+#include "failing.h"
 #include "inspect.h"
 #include "listener.h"
 #include "parse.h"
 #include "probe.h"
 
-static int64_t now; /* on the clock of this file, which waiting moves on */
-static int waited;  /* for answers, in milliseconds */
-
-/* The server: whenever the probe waits for an answer it sends the next piece, in the same thread.
- */
+/* Serves the probe in the same thread: whenever the probe waits for the response, poll() sends the
+ * next piece of it. */
 static struct {
     int listener;
-    int connection; /* -1 until the probe has asked */
+    int connection; /* -1 before the request */
     uint16_t port;
     char request[512];
-    const char *const *pieces; /* NULL behind the last; then comes the end */
-    enum { END_CLOSED, END_RESET, END_NEVER } end;
-    int pause; /* milliseconds before each piece */
+    const char *const *pieces; /* NULL-terminated */
+    enum { END_CLOSE, END_RESET, END_NEVER } end;
+    int pause;         /* milliseconds before each piece */
+    bool connects;     /* connect() completes immediately */
+    int connect_delay; /* milliseconds */
 } server;
 
-/* The errno with which calls fail; 0: they do not. */
-static struct {
-    int socket;
-    int connect;
-    int getsockopt;
-    int connection; /* this one is what getsockopt() says */
-    int send;
-    int poll;
-} failing;
-
-static bool connects_at_once;
-static bool is_connected; /* as far as the probe can know */
-static int clock_jumps;   /* milliseconds, while the probe connects */
-static int family;        /* of the last socket */
+static int64_t now; /* advances only while waiting */
+static int64_t start;
+static int family; /* of the last socket */
 static char connected_to[ADDRESS_TEXT_MAX + sizeof " 65535"];
 
+FAILING_WRAPPER(int, getsockopt, -1, (int fd, int level, int name, void *value, socklen_t *size),
+                (fd, level, name, value, size))
+FAILING_WRAPPER(ssize_t, send, -1, (int fd, const void *bytes, size_t size, int flags),
+                (fd, bytes, size, flags))
 int64_t __wrap_monotonic_milliseconds(void);
 int __real_socket(int domain, int type, int protocol);
 int __wrap_socket(int domain, int type, int protocol);
 int __real_connect(int fd, const struct sockaddr *address, socklen_t size);
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size);
-int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
-int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
-ssize_t __real_send(int fd, const void *bytes, size_t size, int flags);
-ssize_t __wrap_send(int fd, const void *bytes, size_t size, int flags);
 int __real_poll(struct pollfd *fds, nfds_t count, int timeout);
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout);
 
@@ -64,18 +53,11 @@ int64_t __wrap_monotonic_milliseconds(void)
     return now;
 }
 
-static bool fails(int error)
-{
-    if (error != 0)
-        errno = error;
-    return error != 0;
-}
-
-/* Always IPv4: the machine may have nothing else. */
+/* Always creates an IPv4 socket: the host may have no IPv6. */
 int __wrap_socket(int domain, int type, int protocol)
 {
     family = domain;
-    return fails(failing.socket) ? -1 : __real_socket(AF_INET, type, protocol);
+    return failing_call("socket") ? -1 : __real_socket(AF_INET, type, protocol);
 }
 
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size)
@@ -85,43 +67,19 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size)
     const uint16_t port = address_print(address, text);
 
     (void)snprintf(connected_to, sizeof connected_to, "%s %u", text, (unsigned)port);
-    now += clock_jumps;
-    if (fails(failing.connect))
+    now += server.connect_delay;
+    if (failing_call("connect"))
         return -1;
-    is_connected = connects_at_once;
-    if (!connects_at_once)
-        return __real_connect(fd, address, size);
-    (void)__real_connect(fd, address, size);
-    assert_int_equal(__real_poll(&ready, 1, PATIENCE), 1);
-    return 0;
-}
-
-int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
-{
-    if (fails(failing.getsockopt))
-        return -1;
-    if (failing.connection == 0)
-        return __real_getsockopt(fd, level, name, value, size);
-    assert_int_equal(name, SO_ERROR);
-    assert_uint_equal(*size, sizeof failing.connection);
-    memcpy(value, &failing.connection, sizeof failing.connection);
-    return 0;
-}
-
-ssize_t __wrap_send(int fd, const void *bytes, size_t size, int flags)
-{
-    assert_true(is_connected);
-    return fails(failing.send) ? -1 : __real_send(fd, bytes, size, flags);
+    return __real_connect(fd, address, size) != 0 && server.connects
+               ? __real_poll(&ready, 1, PATIENCE) - 1
+               : -1;
 }
 
 static void receive_request(void)
 {
-    struct pollfd ready = {.fd = server.listener, .events = POLLIN};
     size_t used = 0;
 
-    assert_int_equal(__real_poll(&ready, 1, PATIENCE), 1);
     server.connection = accept(server.listener, NULL, NULL);
-    assert_true(server.connection >= 0);
     while (strstr(server.request, "\r\n\r\n") == NULL) {
         const ssize_t n =
             recv(server.connection, server.request + used, sizeof server.request - 1 - used, 0);
@@ -133,71 +91,39 @@ static void receive_request(void)
 
 static void end_connection(void)
 {
-    const struct linger reset = {.l_onoff = 1};
+    const struct linger reset = {.l_onoff = server.end == END_RESET};
 
-    if (server.end == END_RESET)
+    if (server.connection >= 0) {
         (void)setsockopt(server.connection, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-    (void)close(server.connection);
-    server.connection = -1;
-}
-
-/* Does what comes next. Returns false when nothing does. */
-static bool serve(void)
-{
-    if (server.connection < 0)
-        receive_request();
-    if (*server.pieces != NULL) {
-        const char *piece = *server.pieces++;
-
-        assert_int_equal(__real_send(server.connection, piece, strlen(piece), MSG_NOSIGNAL),
-                         strlen(piece));
-        return true;
+        (void)close(server.connection);
     }
-    if (server.end == END_NEVER)
-        return false;
-    end_connection();
-    return true;
-}
-
-static void pass(int milliseconds)
-{
-    now += milliseconds;
-    waited += milliseconds;
+    server.connection = -1;
 }
 
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
 {
-    assert_uint_equal(count, 1);
     assert_int_in_range(timeout, 0, 3000);
-    if (fails(failing.poll))
+    if (failing_call("poll"))
         return -1;
     if (fds->events == POLLIN) {
-        if (server.pause > timeout || !serve()) {
-            pass(timeout);
+        if (server.connection < 0)
+            receive_request();
+        if (server.pause > timeout || (*server.pieces == NULL && server.end == END_NEVER)) {
+            now += timeout;
             return 0;
         }
-        pass(server.pause);
+        now += server.pause;
+        if (*server.pieces == NULL)
+            end_connection();
+        else
+            (void)__real_send(server.connection, *server.pieces, strlen(*server.pieces), 0);
+        server.pieces += *server.pieces != NULL;
     }
-    is_connected = true;
-    return __real_poll(fds, 1, PATIENCE);
+    return __real_poll(fds, count, PATIENCE);
 }
 
-static const char *const NO_PIECES[] = {NULL};
-
-static void restart_server(void)
-{
-    memset(&failing, 0, sizeof failing);
-    memset(server.request, 0, sizeof server.request);
-    server.connection = -1;
-    server.pieces = NO_PIECES;
-    server.end = END_CLOSED;
-    server.pause = 0;
-    connects_at_once = false;
-    clock_jumps = 0;
-    connected_to[0] = '\0';
-    now = 123456789;
-    waited = 0;
-}
+static const char *const OK[] = {"HTTP/1.1 200 OK\r\n\r\n", NULL};
+static const char *const NOTHING[] = {NULL};
 
 static int start_server(void **state)
 {
@@ -205,8 +131,12 @@ static int start_server(void **state)
     socklen_t size = sizeof address;
 
     (void)state;
-    restart_server();
+    memset(&server, 0, sizeof server);
     server.listener = listener_open("127.0.0.1", 0);
+    server.connection = -1;
+    server.pieces = OK;
+    connected_to[0] = '\0';
+    now = start = 123456789;
     if (getsockname(server.listener, (struct sockaddr *)&address, &size) != 0)
         return -1;
     server.port = ntohs(address.sin_port);
@@ -216,15 +146,16 @@ static int start_server(void **state)
 static int stop_server(void **state)
 {
     (void)state;
-    if (server.connection >= 0)
-        (void)close(server.connection);
+    failing_at(0);
+    end_connection();
     return close(server.listener);
 }
 
-/* Probes the server; `reason` is what the error says after the address, NULL where all is well. */
-static void expect_probe(const char *name, const char *reason)
+/* Probes the server. `reason` is the error after the address, or NULL if it is ready. */
+static void expect_probe(const char *base_path, const char *reason)
 {
-    const struct config config = {.address = "127.0.0.1", .port = server.port};
+    const struct config config = {
+        .address = "127.0.0.1", .port = server.port, .base_path = base_path};
     const size_t before = inspect_count_descriptors();
     char expected[256] = "";
     char error[256] = "";
@@ -233,313 +164,184 @@ static void expect_probe(const char *name, const char *reason)
     if (reason != NULL)
         (void)snprintf(expected, sizeof expected, "127.0.0.1, port %u: %s", (unsigned)server.port,
                        reason);
-    if (result != (reason == NULL ? 0 : -1) || strcmp(error, expected) != 0)
-        fail_msg("%s: returns %d and says \"%s\"", name, result, error);
-    if (server.connection >= 0)
-        end_connection();
-    if (inspect_count_descriptors() != before)
-        fail_msg("%s: leaves a descriptor open", name);
+    assert_string_equal(error, expected);
+    assert_int_equal(result, reason == NULL ? 0 : -1);
+    end_connection();
+    assert_int_equal(inspect_count_descriptors(), before);
 }
 
-static void probe_judges_by_the_status_line(void **state)
+/* The same after a restart of the server with another response. */
+static void expect_response(const char *const *pieces, int end, const char *reason)
 {
+    (void)stop_server(NULL);
+    (void)start_server(NULL);
+    server.pieces = pieces;
+    server.end = end;
+    expect_probe(NULL, reason);
+}
+
+static void checks_the_status_line(void **state)
+{
+    static const char other[] = "did not answer with HTTP/1.1";
     static const struct {
-        const char *answer;
+        const char *response;
         const char *reason;
     } rows[] = {
-        {"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", NULL},
         {"HTTP/1.1 200 ", NULL},
         {"HTTP/1.1 503 Service Unavailable\r\n\r\n", "answered 503"},
-        {"HTTP/1.1 404 Not Found\r\n\r\n", "answered 404"},
         {"HTTP/1.1 201 Created\r\n\r\n", "answered 201"},
-        {"HTTP/1.0 200 OK\r\n\r\n", "did not answer with HTTP/1.1"},
-        {"http/1.1 200 OK\r\n\r\n", "did not answer with HTTP/1.1"},
-        {"SSH-2.0-OpenSSH_9.2\r\n", "did not answer with HTTP/1.1"},
-        {"HTTP/1.1 200", "did not answer with HTTP/1.1"},
-        {"HTTP/1.1 503", "did not answer with HTTP/1.1"},
-        {"H", "did not answer with HTTP/1.1"},
+        {"HTTP/1.0 200 OK\r\n\r\n", other},
+        {"SSH-2.0-OpenSSH_9.2\r\n", other},
+        {"HTTP/1.1 200", other},
+        {"H", other},
     };
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        const char *const pieces[] = {rows[i].answer, NULL};
-
-        restart_server();
-        server.pieces = pieces;
-        expect_probe(rows[i].answer, rows[i].reason);
-    }
-}
-
-static void probe_puts_an_answer_in_pieces_together(void **state)
-{
     static const char *const pieces[] = {"H", "TTP/1", ".1 20", "0", " ", NULL};
 
     (void)state;
-    server.pieces = pieces;
-    server.pause = 10;
-    expect_probe("pieces", NULL);
-    assert_int_equal(waited, 50);
+    for (size_t i = 0; i < COUNT_OF(rows); i++)
+        expect_response((const char *const[]){rows[i].response, NULL}, END_CLOSE, rows[i].reason);
+    expect_response(pieces, END_CLOSE, NULL);
+    expect_response(NOTHING, END_CLOSE, other);
+    expect_response(NOTHING, END_RESET, strerror(ECONNRESET));
 }
 
-static void probe_of_a_server_that_hangs_up_fails(void **state)
+static void times_out_after_three_seconds(void **state)
 {
-    static const char *const pieces[] = {"HTTP/1.1 200", NULL};
+    static const char *const bytes[] = {"H", "T", "T", "P", "/", "1", ".", "1", " ", NULL};
+    static const int pauses[] = {999, 1000, 1001, 4000};
 
     (void)state;
-    expect_probe("closed at once", "did not answer with HTTP/1.1");
-    restart_server();
-    server.end = END_RESET;
-    expect_probe("reset at once", strerror(ECONNRESET));
-    restart_server();
-    server.pieces = pieces;
-    server.end = END_RESET;
-    expect_probe("reset in the answer", strerror(ECONNRESET));
-}
-
-static void probe_waits_three_seconds_in_all(void **state)
-{
-    static const char *const pieces[] = {"H", "T", "T", "P", "/", "1", ".", "1", " ", NULL};
-    static const int pauses[] = {999, 1000, 1001, 3000, 4000};
-
-    (void)state;
-    server.end = END_NEVER;
-    expect_probe("silence", strerror(ETIMEDOUT));
-    assert_int_equal(waited, 3000);
+    expect_response(NOTHING, END_NEVER, strerror(ETIMEDOUT));
+    assert_int_equal(now - start, 3000);
     for (size_t i = 0; i < COUNT_OF(pauses); i++) {
-        restart_server();
-        server.pieces = pieces;
+        server.pieces = bytes;
         server.pause = pauses[i];
-        expect_probe("drip", strerror(ETIMEDOUT));
-        assert_int_equal(waited, 3000);
+        start = now;
+        expect_probe(NULL, strerror(ETIMEDOUT));
+        assert_int_equal(now - start, 3000);
     }
 }
 
-static void probe_that_is_late_looks_once_more(void **state)
+static void reads_available_response_after_the_deadline(void **state)
 {
-    static const char *const pieces[] = {"HTTP/1.1 200 OK\r\n\r\n", NULL};
-
     (void)state;
-    server.pieces = pieces;
-    clock_jumps = 5000;
-    expect_probe("late answer", NULL);
-    restart_server();
+    server.connect_delay = 5000;
+    expect_probe(NULL, NULL);
+    server.pieces = NOTHING;
     server.end = END_NEVER;
-    clock_jumps = 5000;
-    expect_probe("late silence", strerror(ETIMEDOUT));
-    assert_int_equal(waited, 0);
+    expect_probe(NULL, strerror(ETIMEDOUT));
+    assert_int_equal(now - start, 10000);
 }
 
-static void probe_that_connects_at_once_goes_on(void **state)
-{
-    static const char *const pieces[] = {"HTTP/1.1 200 OK\r\n\r\n", NULL};
-
-    (void)state;
-    server.pieces = pieces;
-    connects_at_once = true;
-    expect_probe("connected at once", NULL);
-}
-
-static void probe_whose_calls_fail_says_why(void **state)
+static void reports_failures(void **state)
 {
     static const struct {
-        const char *name;
-        int *call;
+        const char *failing;
+        unsigned nth;
         int error;
     } rows[] = {
-        {"connect", &failing.connect, ENETUNREACH},
-        {"getsockopt", &failing.getsockopt, ENOBUFS},
-        {"connection", &failing.connection, EHOSTUNREACH},
-        {"send", &failing.send, EPIPE},
-        {"poll", &failing.poll, ENOMEM},
+        {"connect", 1, ENETUNREACH},
+        {"getsockopt", 1, ENOBUFS},
+        {"poll", 1, ENOMEM},
+        {"poll", 2, ENOMEM},
     };
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        restart_server();
-        *rows[i].call = rows[i].error;
-        expect_probe(rows[i].name, strerror(rows[i].error));
-    }
-}
-
-static void probe_whose_poll_fails_after_the_request_says_why(void **state)
-{
-    (void)state;
-    connects_at_once = true;
-    failing.poll = ENOMEM;
-    expect_probe("poll", strerror(ENOMEM));
-}
-
-static void probe_without_a_socket_says_why(void **state)
-{
     const struct config config = {.port = 5000};
     char expected[128];
     char error[128];
 
     (void)state;
-    failing.socket = EMFILE;
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        (void)stop_server(NULL);
+        (void)start_server(NULL);
+        failing_arm(rows[i].failing, rows[i].nth, rows[i].error);
+        expect_probe(NULL, strerror(rows[i].error));
+    }
+    failing_arm("socket", 1, EMFILE);
     (void)snprintf(expected, sizeof expected, "cannot create a socket: %s", strerror(EMFILE));
     assert_int_equal(probe_readiness(&config, error, sizeof error), -1);
     assert_string_equal(error, expected);
 }
 
-/* A socket that is bound and does not listen keeps the port from everybody else. */
-static void probe_of_a_port_where_nobody_listens_fails(void **state)
+/* The port is bound, so that no other program listens on it. */
+static void reports_refused_connection(void **state)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t size = sizeof address;
-    const int deaf = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    const uint16_t port = server.port;
+    const int bound = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     (void)state;
-    assert_int_equal(bind(deaf, (const struct sockaddr *)&address, sizeof address), 0);
-    assert_int_equal(getsockname(deaf, (struct sockaddr *)&address, &size), 0);
+    assert_int_equal(bind(bound, (const struct sockaddr *)&address, sizeof address), 0);
+    assert_int_equal(getsockname(bound, (struct sockaddr *)&address, &size), 0);
     server.port = ntohs(address.sin_port);
-    expect_probe("nobody", strerror(ECONNREFUSED));
-    server.port = port;
-    (void)close(deaf);
+    expect_probe(NULL, strerror(ECONNREFUSED));
+    (void)close(bound);
 }
 
-static void probe_asks_for_readyz_below_the_base_path(void **state)
+static void requests_readyz_under_the_base_path(void **state)
 {
-    static const char *const pieces[] = {"HTTP/1.1 200 OK\r\n\r\n", NULL};
-    static const struct {
-        const char *base_path;
-        const char *target;
-    } rows[] = {{NULL, "/readyz"}, {"/some/prefix", "/some/prefix/readyz"}};
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        const struct config config = {
-            .address = "127.0.0.1", .port = server.port, .base_path = rows[i].base_path};
-        char expected[256];
-        char error[128];
-
-        restart_server();
-        server.pieces = pieces;
-        assert_int_equal(probe_readiness(&config, error, sizeof error), 0);
-        (void)snprintf(expected, sizeof expected,
-                       "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
-                       rows[i].target);
-        assert_string_equal(server.request, expected);
-        end_connection();
-    }
-}
-
-static void probe_sends_the_longest_base_path_uncut(void **state)
-{
-    static const char *const pieces[] = {"HTTP/1.1 200 OK\r\n\r\n", NULL};
-    char base_path[PARSE_BASE_PATH_MAX + 1];
-    const struct config config = {
-        .address = "127.0.0.1", .port = server.port, .base_path = base_path};
+    char base_path[PARSE_BASE_PATH_MAX + 1] = "/";
     char expected[512];
-    char error[128];
 
     (void)state;
-    memset(base_path, 'b', sizeof base_path - 1);
-    base_path[0] = '/';
-    base_path[sizeof base_path - 1] = '\0';
-    server.pieces = pieces;
-    assert_int_equal(probe_readiness(&config, error, sizeof error), 0);
+    server.connects = true;
+    expect_probe(NULL, NULL);
+    assert_string_equal(server.request,
+                        "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    memset(base_path + 1, 'b', sizeof base_path - 2);
+    memset(server.request, 0, sizeof server.request);
+    server.pieces = OK;
+    expect_probe(base_path, NULL);
     (void)snprintf(expected, sizeof expected,
                    "GET %s/readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
                    base_path);
     assert_string_equal(server.request, expected);
 }
 
-static void probe_connects_to_the_address_that_is_listened_on(void **state)
+static void connects_to_the_listen_address(void **state)
 {
     static const struct {
         const char *address;
-        const char *asked;
+        uint32_t port;
         int family;
+        const char *connected_to; /* "": not connected */
+        const char *error;        /* its start */
     } rows[] = {
-        {NULL, "127.0.0.1", AF_INET},
-        {"::", "127.0.0.1", AF_INET},
-        {"0.0.0.0", "127.0.0.1", AF_INET},
-        {"127.0.0.1", "127.0.0.1", AF_INET},
-        {"192.0.2.7", "192.0.2.7", AF_INET},
-        {"::1", "::1", AF_INET6},
-        {"2001:db8::7", "2001:db8::7", AF_INET6},
+        {NULL, 65535, AF_INET, "127.0.0.1 65535", "127.0.0.1, port"},
+        {"::", 1, AF_INET, "127.0.0.1 1", "127.0.0.1, port"},
+        {"0.0.0.0", 1, AF_INET, "127.0.0.1 1", "127.0.0.1, port"},
+        {"192.0.2.7", 1, AF_INET, "192.0.2.7 1", "192.0.2.7, port"},
+        {"2001:db8::7", 1, AF_INET6, "2001:db8::7 1", "2001:db8::7, po"},
+        {NULL, 0, AF_INET, "", "cannot health-c"},
+        {"localhost", 1, AF_INET, "", "localhost: not "},
     };
 
     (void)state;
-    failing.connect = EHOSTUNREACH;
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        const struct config config = {.address = rows[i].address, .port = 65535};
-        char expected[128];
-        char error[128];
+        const struct config config = {.address = rows[i].address, .port = rows[i].port};
+        char error[16];
 
+        connected_to[0] = '\0';
+        family = AF_INET;
+        failing_arm("connect", 1, ENETUNREACH);
         assert_int_equal(probe_readiness(&config, error, sizeof error), -1);
-        (void)snprintf(expected, sizeof expected, "%s, port 65535: %s", rows[i].asked,
-                       strerror(EHOSTUNREACH));
-        assert_string_equal(error, expected);
-        (void)snprintf(expected, sizeof expected, "%s 65535", rows[i].asked);
-        assert_string_equal(connected_to, expected);
+        assert_string_equal(error, rows[i].error);
+        assert_string_equal(connected_to, rows[i].connected_to);
         assert_int_equal(family, rows[i].family);
     }
 }
 
-static void probe_that_names_no_server_asks_nobody(void **state)
-{
-    static const struct {
-        struct config config;
-        const char *error;
-    } rows[] = {
-        {{.port = 0}, "cannot health-check port 0; pass the port it listens on"},
-        {{.address = "localhost", .port = 5000}, "localhost: not an address"},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        char error[128];
-
-        assert_int_equal(probe_readiness(&rows[i].config, error, sizeof error), -1);
-        assert_string_equal(error, rows[i].error);
-        assert_string_equal(connected_to, "");
-    }
-}
-
-static void probe_cuts_its_error_to_the_room_there_is(void **state)
-{
-    const struct config config = {.address = "127.0.0.1", .port = 5000};
-    char error[16];
-
-    (void)state;
-    failing.connect = EHOSTUNREACH;
-    assert_int_equal(probe_readiness(&config, error, sizeof error), -1);
-    assert_string_equal(error, "127.0.0.1, port");
-}
+#define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, start_server, stop_server)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(probe_judges_by_the_status_line, start_server, stop_server),
-        cmocka_unit_test_setup_teardown(probe_puts_an_answer_in_pieces_together, start_server,
-                                        stop_server),
-        cmocka_unit_test_setup_teardown(probe_of_a_server_that_hangs_up_fails, start_server,
-                                        stop_server),
-        cmocka_unit_test_setup_teardown(probe_waits_three_seconds_in_all, start_server,
-                                        stop_server),
-        cmocka_unit_test_setup_teardown(probe_that_is_late_looks_once_more, start_server,
-                                        stop_server),
-        cmocka_unit_test_setup_teardown(probe_that_connects_at_once_goes_on, start_server,
-                                        stop_server),
-        cmocka_unit_test_setup_teardown(probe_whose_calls_fail_says_why, start_server, stop_server),
-        cmocka_unit_test_setup_teardown(probe_whose_poll_fails_after_the_request_says_why,
-                                        start_server, stop_server),
-        cmocka_unit_test_setup_teardown(probe_without_a_socket_says_why, start_server, stop_server),
-        cmocka_unit_test_setup_teardown(probe_of_a_port_where_nobody_listens_fails, start_server,
-                                        stop_server),
-        cmocka_unit_test_setup_teardown(probe_asks_for_readyz_below_the_base_path, start_server,
-                                        stop_server),
-        cmocka_unit_test_setup_teardown(probe_sends_the_longest_base_path_uncut, start_server,
-                                        stop_server),
-        cmocka_unit_test_setup_teardown(probe_connects_to_the_address_that_is_listened_on,
-                                        start_server, stop_server),
-        cmocka_unit_test_setup_teardown(probe_that_names_no_server_asks_nobody, start_server,
-                                        stop_server),
-        cmocka_unit_test_setup_teardown(probe_cuts_its_error_to_the_room_there_is, start_server,
-                                        stop_server),
+        WITH_SERVER(checks_the_status_line),
+        WITH_SERVER(times_out_after_three_seconds),
+        WITH_SERVER(reads_available_response_after_the_deadline),
+        WITH_SERVER(reports_failures),
+        WITH_SERVER(reports_refused_connection),
+        WITH_SERVER(requests_readyz_under_the_base_path),
+        WITH_SERVER(connects_to_the_listen_address),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

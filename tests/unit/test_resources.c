@@ -168,8 +168,8 @@ static void quota_of_the_group_and_its_parents_applies(void **state)
     };
 
     (void)state;
-    assert_in_range(strlen(LONG_POD), 200, 300); /* lengths found in Kubernetes clusters */
-    assert_in_range(strlen(LONG_POD NESTED), 300, 400);
+    assert_uint_in_range(strlen(LONG_POD), 200, 300); /* lengths found in Kubernetes clusters */
+    assert_uint_in_range(strlen(LONG_POD NESTED), 300, 400);
     for (size_t i = 0; i < COUNT_OF(trees); i++)
         expect_cpus(&trees[i]);
 }
