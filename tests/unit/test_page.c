@@ -73,26 +73,13 @@ static void page_has_all_values_escaped(void **state)
 
 static void page_omits_unknown_values(void **state)
 {
-    (void)state;
-    expect(page_create(&MINIMAL), "<!DOCTYPE html>\n",
-           "\n</style>\n</head>\n<body>\n<main>\n"
-           "<h1>a <b>0.0.1</b></h1>\n"
-           "<p>-</p>\n"
-           "<dl>\n"
-           "<dt>Commit</dt>\n"
-           "<dd><code>unknown</code></dd>\n"
-           "<dt>Built</dt>\n"
-           "<dd><time>1970-01-01T00:00:00Z</time></dd>\n"
-           "</dl>\n" ENDPOINTS "</main>\n</body>\n</html>\n");
-}
-
-static void page_has_title_and_referrer_policy(void **state)
-{
     char *page = page_create(&MINIMAL);
 
     (void)state;
     assert_non_null(strstr(page, "\n<title>a 0.0.1</title>\n<style>\n"));
     assert_non_null(strstr(page, "\n<meta name=\"referrer\" content=\"no-referrer\">\n"));
+    assert_non_null(strstr(page, "\n<dd><code>unknown</code></dd>\n<dt>Built</dt>\n"));
+    assert_non_null(strstr(page, "1970-01-01T00:00:00Z</time></dd>\n</dl>\n" ENDPOINTS "</main>"));
     assert_null(strstr(page, "{{"));
     assert_null(strstr(page, "\n "));
     free(page);
@@ -168,7 +155,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(page_has_all_values_escaped),
         cmocka_unit_test(page_omits_unknown_values),
-        cmocka_unit_test(page_has_title_and_referrer_policy),
         cmocka_unit_test(policy_allows_only_the_style_element_of_the_page),
         cmocka_unit_test(badge_fits_the_version),
         cmocka_unit_test(is_null_if_out_of_memory),
