@@ -264,7 +264,7 @@ static void checks_the_variables(void **state)
         {"", NULL, -ENOENT, ""},
         {"1", "garbage", -ENOENT, ""}, /* for another process */
         {"", "", -EINVAL, "LISTEN_FDS: '' is not 1"},
-        {"", "2", -EINVAL, "LISTEN_FDS: '2' is not 1"},
+        {"", "1 ", -EINVAL, "LISTEN_FDS: '1 ' is not 1"},
         {"", "01", -EINVAL, "LISTEN_FDS: '01' is not 1"},
         {"0", "1", -EINVAL, "LISTEN_PID: '0' is not a process id"},
         {"1x", "1", -EINVAL, "LISTEN_PID: '1x' is not a process id"},

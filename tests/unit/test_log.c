@@ -278,34 +278,6 @@ static void line_reports_dropped_and_limited_lines(void **state)
     expect_line(NULL, 0, JSON "}\n");
 }
 
-static void fill_pipe(void)
-{
-    static const char bytes[4096];
-
-    assert_int_equal(fcntl(writer, F_SETFL, O_NONBLOCK), 0);
-    while (__real_write(writer, bytes, sizeof bytes) > 0)
-        ;
-    assert_int_equal(fcntl(writer, F_SETFL, 0), 0);
-}
-
-/* A write would block for ever if the log attempted it. */
-static void line_for_a_full_pipe_is_dropped(void **state)
-{
-    char bytes[4096];
-
-    (void)state;
-    (void)alarm(PATIENCE / 1000);
-    fill_pipe();
-    write_line();
-    write_line();
-    while (read(reader, bytes, sizeof bytes) > 0)
-        ;
-    expect_line(NULL, 0, JSON ",\"dropped\":2}\n");
-    expect_line(NULL, 0, JSON "}\n");
-    expect_counts(2, 0);
-    (void)alarm(0);
-}
-
 static void line_is_dropped_if_a_call_fails(void **state)
 {
     static const char *const calls[] = {"poll", "write"};
@@ -505,7 +477,6 @@ int main(void)
         WITH_PIPE(line_has_escaped_texts_and_numbers_in_order),
         WITH_PIPE(line_omits_fields_that_do_not_fit),
         WITH_PIPE(line_reports_dropped_and_limited_lines),
-        WITH_PIPE(line_for_a_full_pipe_is_dropped),
         WITH_PIPE(line_is_dropped_if_a_call_fails),
         WITH_PIPE(line_after_a_partial_line_starts_on_a_new_line),
         WITH_PIPE(rate_limits_the_lines_of_each_second),
