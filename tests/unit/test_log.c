@@ -227,7 +227,7 @@ static void line_omits_fields_that_do_not_fit(void **state)
     static const char bytes[] = {'x', '\n'};
 
     (void)state;
-    for (size_t i = 0; i < 4 * (LOG_TEXT_MAX + 2); i++) {
+    for (size_t i = 0; i < (size_t)4 * (LOG_TEXT_MAX + 2); i++) {
         const bool is_json = formats[i % 2] == LOG_FORMAT_JSON;
         const char byte = bytes[i / 2 % 2];
         char text[LOG_TEXT_MAX + 2] = "";
@@ -238,7 +238,10 @@ static void line_omits_fields_that_do_not_fit(void **state)
 
         memset(text, byte, i / 4);
         for (size_t n = 0; n < i / 4 && n < LOG_TEXT_MAX; n++)
-            strcat(escaped, byte == 'x' ? "x" : is_json ? "\\u000a" : "\\x0a");
+            used += (size_t)snprintf(escaped + used, sizeof escaped - used, "%s",
+                                     byte == 'x' ? "x"
+                                     : is_json   ? "\\u000a"
+                                                 : "\\x0a");
         used = (size_t)snprintf(expected, sizeof expected,
                                 is_json ? JSON ",\"length\":%zu" : TEXT " length=%zu", i / 4);
         for (size_t n = 1; n < FIELDS; n++) {
