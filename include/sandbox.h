@@ -10,8 +10,8 @@
  * 3. seccomp: a list of allowed system calls, some of them only with the arguments that the program
  *    uses. All others:
  *    - The short list of calls that only an attacker makes kills the process (SIGSYS): new
- * programs, processes and sockets, tracing, executable memory, mounts, modules, io_uring and keys;
- * and so do calls of another architecture or of the x32 ABI.
+ *      programs, processes and sockets, tracing, executable memory, mounts, modules, io_uring and
+ *      keys; and so do calls of another architecture or of the x32 ABI.
  *    - Calls that open or look up files fail with EACCES, as under Landlock: a libc may look for
  *      time zones, or for the number of CPUs, and continues without.
  *    - Everything else fails with ENOSYS, as on a kernel without the call: a libc falls back from

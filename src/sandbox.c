@@ -16,10 +16,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#if __has_include(<linux/landlock.h>)
-#include <linux/landlock.h>
-#endif
-
 #if defined __x86_64__ && !defined __ILP32__
 enum { ARCHITECTURE = (int)AUDIT_ARCH_X86_64 };
 #elif defined __aarch64__ && defined __LP64__ && !defined __AARCH64EB__
@@ -30,35 +26,7 @@ enum { ARCHITECTURE = (int)AUDIT_ARCH_AARCH64 };
 #error "the sandbox supports x86-64 and arm64 only"
 #endif
 
-/* --- Landlock ---
- * The kernel that the program runs on can be newer than the headers that it is compiled with, so
- * the names that older headers lack are defined here (include/uapi/linux/landlock.h of Linux 7.1).
- */
-
-#ifndef LANDLOCK_CREATE_RULESET_VERSION
-#define LANDLOCK_CREATE_RULESET_VERSION 1
-#define LANDLOCK_ACCESS_FS_MAKE_SYM (1ULL << 12)
-#endif
-#ifndef LANDLOCK_ACCESS_FS_REFER
-#define LANDLOCK_ACCESS_FS_REFER (1ULL << 13)
-#endif
-#ifndef LANDLOCK_ACCESS_FS_TRUNCATE
-#define LANDLOCK_ACCESS_FS_TRUNCATE (1ULL << 14)
-#endif
-#ifndef LANDLOCK_ACCESS_NET_BIND_TCP
-#define LANDLOCK_ACCESS_NET_BIND_TCP (1ULL << 0)
-#define LANDLOCK_ACCESS_NET_CONNECT_TCP (1ULL << 1)
-#endif
-#ifndef LANDLOCK_ACCESS_FS_IOCTL_DEV
-#define LANDLOCK_ACCESS_FS_IOCTL_DEV (1ULL << 15)
-#endif
-#ifndef LANDLOCK_SCOPE_SIGNAL
-#define LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET (1ULL << 0)
-#define LANDLOCK_SCOPE_SIGNAL (1ULL << 1)
-#endif
-#ifndef LANDLOCK_ACCESS_FS_RESOLVE_UNIX
-#define LANDLOCK_ACCESS_FS_RESOLVE_UNIX (1ULL << 16)
-#endif
+/* --- Landlock --- */
 
 /* struct landlock_ruleset_attr, including the members that older headers lack. */
 struct rights {
@@ -67,29 +35,37 @@ struct rights {
     uint64_t scope;
 };
 
+/* The rights that each ABI version added (include/uapi/linux/landlock.h of Linux 7.1). The values
+ * are written out because the kernel can be newer than the headers. */
+static const struct rights ADDED[] = {
+    {.files = 0x1fff},  /* 1: LANDLOCK_ACCESS_FS_EXECUTE to LANDLOCK_ACCESS_FS_MAKE_SYM */
+    {.files = 1 << 13}, /* 2: LANDLOCK_ACCESS_FS_REFER */
+    {.files = 1 << 14}, /* 3: LANDLOCK_ACCESS_FS_TRUNCATE */
+    {.ports = 3},       /* 4: LANDLOCK_ACCESS_NET_BIND_TCP, LANDLOCK_ACCESS_NET_CONNECT_TCP */
+    {.files = 1 << 15}, /* 5: LANDLOCK_ACCESS_FS_IOCTL_DEV */
+    {.scope = 3},       /* 6: LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, LANDLOCK_SCOPE_SIGNAL */
+    {.files = 0},       /* 7 */
+    {.files = 0},       /* 8 */
+    {.files = 1 << 16}, /* 9: LANDLOCK_ACCESS_FS_RESOLVE_UNIX */
+};
+
 /* Returns all rights that an ABI version knows. */
 static struct rights known_rights(long abi)
 {
-    struct rights rights = {.files = 2 * LANDLOCK_ACCESS_FS_MAKE_SYM - 1}; /* up to MAKE_SYM */
+    struct rights rights = {0};
 
-    if (abi >= 2)
-        rights.files |= LANDLOCK_ACCESS_FS_REFER;
-    if (abi >= 3)
-        rights.files |= LANDLOCK_ACCESS_FS_TRUNCATE;
-    if (abi >= 4)
-        rights.ports = LANDLOCK_ACCESS_NET_BIND_TCP | LANDLOCK_ACCESS_NET_CONNECT_TCP;
-    if (abi >= 5)
-        rights.files |= LANDLOCK_ACCESS_FS_IOCTL_DEV;
-    if (abi >= 6)
-        rights.scope = LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET | LANDLOCK_SCOPE_SIGNAL;
-    if (abi >= 9)
-        rights.files |= LANDLOCK_ACCESS_FS_RESOLVE_UNIX;
+    for (size_t i = 0; i < sizeof ADDED / sizeof *ADDED && (long)i < abi; i++) {
+        rights.files |= ADDED[i].files;
+        rights.ports |= ADDED[i].ports;
+        rights.scope |= ADDED[i].scope;
+    }
     return rights;
 }
 
 int sandbox_enter_landlock(void)
 {
-    const long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    const uint32_t get_version = 1; /* LANDLOCK_CREATE_RULESET_VERSION */
+    const long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, get_version);
     struct rights all;
     long ruleset = -1;
     int result = (int)abi;
@@ -250,12 +226,14 @@ enum {
 /* Not a result of the filter: the next row of the same call decides. */
 enum { NEXT_ROW = SECCOMP_RET_KILL_THREAD };
 
-/* Calls that are allowed only if all conditions hold. A mask of 0 means no condition. */
-static const struct {
+/* A call that is allowed only if all conditions hold. */
+struct checked {
     int call;
-    uint32_t otherwise; /* the result if they do not */
-    struct condition conditions[2];
-} CHECKED[] = {
+    uint32_t otherwise;             /* the result if they do not */
+    struct condition conditions[2]; /* a mask of 0: no condition */
+};
+
+static const struct checked CHECKED[] = {
     /* no MSG_FASTOPEN, which connects a socket that was shut down, such as the listener */
     {SYS_sendmsg, SECCOMP_RET_KILL_PROCESS, {{2, MSG_FASTOPEN, 0}}},
     {SYS_sendto, SECCOMP_RET_KILL_PROCESS, {{3, MSG_FASTOPEN, 0}}},
@@ -319,23 +297,26 @@ static void add_list(struct builder *builder, const int *calls, size_t count, ui
 }
 
 /* Adds three instructions per condition, and two results: all conditions hold, or not. */
-static void add_checked(struct builder *builder, int call, const struct condition *conditions,
-                        size_t count, uint32_t otherwise)
+static void add_checked(struct builder *builder, const struct checked *checked)
 {
-    if (!is_in_block(builder, call))
+    const size_t count = checked->conditions[1].mask == 0 ? 1 : 2;
+
+    if (!is_in_block(builder, checked->call))
         return;
-    add(builder, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)call, 0, 3 * count + 2);
+    add(builder, BPF_JMP | BPF_JEQ | BPF_K, (uint32_t)checked->call, 0, 3 * count + 2);
     for (size_t i = 0; i < count; i++) {
+        const struct condition *condition = &checked->conditions[i];
+
         add_load(builder,
-                 offsetof(struct seccomp_data, args) + conditions[i].argument * sizeof(uint64_t));
-        add(builder, BPF_ALU | BPF_AND | BPF_K, conditions[i].mask, 0, 0);
-        add(builder, BPF_JMP | BPF_JEQ | BPF_K, conditions[i].value, 0, 3 * (count - 1 - i) + 1);
+                 offsetof(struct seccomp_data, args) + condition->argument * sizeof(uint64_t));
+        add(builder, BPF_ALU | BPF_AND | BPF_K, condition->mask, 0, 0);
+        add(builder, BPF_JMP | BPF_JEQ | BPF_K, condition->value, 0, 3 * (count - 1 - i) + 1);
     }
     add_return(builder, SECCOMP_RET_ALLOW);
-    if (otherwise == NEXT_ROW)
+    if (checked->otherwise == NEXT_ROW)
         add_load(builder, offsetof(struct seccomp_data, nr));
     else
-        add_return(builder, otherwise);
+        add_return(builder, checked->otherwise);
 }
 
 /* The number that a tracer (strace) substitutes to make a call fail. */
@@ -357,13 +338,13 @@ static void add_architecture(struct builder *builder)
 /* Adds the results for the numbers of the current block. */
 static void add_block(struct builder *builder, uint32_t pid)
 {
-    const struct condition own = {.argument = 0, .mask = ~0U, .value = pid};
+    /* abort() of glibc */
+    const struct checked own = {SYS_tgkill, SECCOMP_RET_KILL_PROCESS, {{0, ~0U, pid}}};
 
     add_list(builder, ALLOWED, sizeof ALLOWED / sizeof *ALLOWED, SECCOMP_RET_ALLOW);
     for (size_t i = 0; i < sizeof CHECKED / sizeof *CHECKED; i++)
-        add_checked(builder, CHECKED[i].call, CHECKED[i].conditions,
-                    CHECKED[i].conditions[1].mask == 0 ? 1 : 2, CHECKED[i].otherwise);
-    add_checked(builder, SYS_tgkill, &own, 1, SECCOMP_RET_KILL_PROCESS); /* abort() of glibc */
+        add_checked(builder, &CHECKED[i]);
+    add_checked(builder, &own);
     add_list(builder, NO_FILES, sizeof NO_FILES / sizeof *NO_FILES, SECCOMP_RET_ERRNO | EACCES);
     add_list(builder, FATAL, sizeof FATAL / sizeof *FATAL, SECCOMP_RET_KILL_PROCESS);
     add_return(builder, SECCOMP_RET_ERRNO | ENOSYS);
