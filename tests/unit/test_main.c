@@ -488,6 +488,7 @@ static void closed_standard_descriptors_are_opened(void **state)
         clear_stdout();
         assert_int_equal(status, rows[i].status);
         assert_int_equal(is_open, failing == NONE);
+        failing = NONE; /* coverage is written by open(), too */
     }
     assert_uint_equal(inspect_count_descriptors(), before);
 }
