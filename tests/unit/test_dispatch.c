@@ -1,13 +1,18 @@
-/* Failure paths that no client can provoke reliably; the integration tests cover the rest. */
+/* Failures that no client can provoke reliably, and access-log lines to the byte; the integration
+ * tests cover the rest. */
 /* wraps: calloc MHD_get_connection_info MHD_get_connection_values_n */
-/* wraps: handlers_answer reply_queue reply_send */
+/* wraps: handlers_answer reply_queue reply_send monotonic_nanoseconds */
 #include "test.h"
 
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "clock.h"
 #include "dispatch.h"
 #include "failing.h"
 #include "inspect.h"
@@ -28,6 +33,16 @@ static struct connection *record; /* the context of the connection */
 static size_t head_size;
 static bool sends;
 static bool queues;
+static int64_t now; /* nanoseconds */
+static enum request_fault fault;
+
+enum { HEADERS_MAX = 4 };
+struct header {
+    const char *name;
+    const char *value;
+};
+static const struct header HOST[HEADERS_MAX] = {{"Host", "a"}};
+static const struct header *headers;
 
 void *__real_calloc(size_t count, size_t size);
 void *__wrap_calloc(size_t count, size_t size);
@@ -41,6 +56,12 @@ const struct reply *__wrap_handlers_answer(const struct handlers *handlers, unsi
 bool __wrap_reply_queue(const struct reply *reply, struct MHD_Connection *connection, bool close,
                         size_t *size);
 bool __wrap_reply_send(int socket, unsigned status, bool is_head, size_t *size);
+int64_t __wrap_monotonic_nanoseconds(void);
+
+int64_t __wrap_monotonic_nanoseconds(void)
+{
+    return now;
+}
 
 void *__wrap_calloc(size_t count, size_t size)
 {
@@ -52,6 +73,7 @@ __wrap_MHD_get_connection_info(struct MHD_Connection *connection,
                                enum MHD_ConnectionInfoType info_type, ...)
 {
     static union MHD_ConnectionInfo info;
+    static struct sockaddr_in client = {.sin_family = AF_INET};
 
     (void)connection;
     if (info_type == MHD_CONNECTION_INFO_CONNECTION_FD)
@@ -62,6 +84,8 @@ __wrap_MHD_get_connection_info(struct MHD_Connection *connection,
         info.http_status = 200;
     else if (info_type == MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE)
         info.header_size = head_size;
+    else if (info_type == MHD_CONNECTION_INFO_CLIENT_ADDRESS)
+        info.client_addr = (struct sockaddr *)&client;
     else
         fail_msg("unexpected type %d", (int)info_type);
     return &info;
@@ -70,11 +94,10 @@ __wrap_MHD_get_connection_info(struct MHD_Connection *connection,
 int __wrap_MHD_get_connection_values_n(struct MHD_Connection *connection, enum MHD_ValueKind kind,
                                        MHD_KeyValueIteratorN iterator, void *cls)
 {
-    static const char host[] = "Host";
-
     (void)connection;
-    if (iterator != NULL && kind == MHD_HEADER_KIND)
-        (void)iterator(cls, kind, host, sizeof host - 1, "a", 1);
+    for (size_t i = 0; iterator != NULL && i < HEADERS_MAX && headers[i].name != NULL; i++)
+        (void)iterator(cls, kind, headers[i].name, strlen(headers[i].name), headers[i].value,
+                       strlen(headers[i].value));
     return 1;
 }
 
@@ -83,7 +106,7 @@ const struct reply *__wrap_handlers_answer(const struct handlers *handlers, unsi
 {
     (void)handlers;
     assert_int_equal(thread, 0);
-    assert_int_equal(request->fault, FAULT_NONE);
+    fault = request->fault;
     assert_false(draining);
     return NULL;
 }
@@ -117,6 +140,8 @@ static int set_up(void **state)
     connections_init(&dispatch.connections);
     socket_of_client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     record = NULL;
+    headers = HOST;
+    now = 12345678901;
     failing_at(0);
     return dispatch.metrics == NULL || socket_of_client < 0 ? -1 : 0;
 }
@@ -223,11 +248,84 @@ static void response_that_cannot_be_queued_is_counted_as_failed(void **state)
     assert_int_equal(inspect_metric(dispatch.metrics, "http_requests_failed_total"), 1);
 }
 
+static void fill(char *text, char letter, size_t length)
+{
+    memset(text, letter, length);
+    text[length] = '\0';
+}
+
+/* Each row is a request on the same connection: nothing of one is logged with the next. */
+static void access_log_has_the_headers_and_sizes_of_the_request(void **state)
+{
+    char most[LOG_TEXT_MAX]; /* leaves three bytes of the longest text that is logged */
+    char whole[LOG_TEXT_MAX + 1];
+    char cut[LOG_TEXT_MAX + 32];
+    const struct {
+        const char *method;
+        struct header headers[HEADERS_MAX];
+        enum request_fault fault;
+        const char *fields; /* that the line ends with */
+    } rows[] = {
+        {"GET",
+         {{"Host", "a"}, {"user-AGENT", "x\""}},
+         FAULT_NONE,
+         "42,\"duration_us\":1234,\"user_agent\":\"x\\\"\"}\n"},
+        {"HEAD",
+         {{"Host", "a"}, {"X-User-Agent", "x"}, {"User", "x"}},
+         FAULT_NONE,
+         "0,\"duration_us\":1234}\n"},
+        {"GET", {{"Host", "a"}, {"Host", "a"}}, FAULT_HOST, "42,\"duration_us\":1234}\n"},
+        {"GET",
+         {{"Host", "a"}, {"X-Forwarded-For", "b"}, {"User-Agent", "c"}, {"X-Forwarded-For", "d"}},
+         FAULT_NONE,
+         "42,\"duration_us\":1234,\"forwarded_for\":\"b, d\",\"user_agent\":\"c\"}\n"},
+        {"GET",
+         {{"Host", "a"}, {"User-Agent", most}, {"User-Agent", "bc"}},
+         FAULT_NONE,
+         "m, b\"}\n"},
+        {"GET", {{"Host", "a"}, {"User-Agent", whole}, {"User-Agent", "b"}}, FAULT_NONE, cut},
+    };
+    const int file = memfd_create("log", MFD_CLOEXEC);
+
+    (void)state;
+    fill(most, 'm', LOG_TEXT_MAX - 4);
+    fill(whole, 'w', LOG_TEXT_MAX);
+    (void)snprintf(cut, sizeof cut, "\"user_agent\":\"%.*s\"}\n", LOG_TEXT_MAX - 1, whole);
+    log_init(&nowhere, file, LOG_FORMAT_JSON, LOG_INFO);
+    config.access_log = ACCESS_LOG_ALL;
+    queues = true;
+    head_size = 100;
+    start_connection();
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        char line[2 * LOG_TEXT_MAX] = "";
+        void *context = dispatch_target(&dispatch, "/version", NULL);
+
+        headers = rows[i].headers;
+        assert_int_equal(record->sent, 0);
+        for (int call = 0; call < 2 - (rows[i].fault != FAULT_NONE); call++)
+            assert_int_equal(dispatch_request(&dispatch, NULL, "/version", rows[i].method,
+                                              "HTTP/1.1", NULL, NULL, &context),
+                             MHD_YES);
+        assert_int_equal(fault, rows[i].fault);
+        now += 1234567;
+        dispatch_completed(&dispatch, NULL, &context, MHD_REQUEST_TERMINATED_COMPLETED_OK);
+        assert_true(pread(file, line, sizeof line - 1, 0) > (ssize_t)strlen(rows[i].fields));
+        assert_string_equal(line + strlen(line) - strlen(rows[i].fields), rows[i].fields);
+        assert_int_equal(ftruncate(file, 0), 0);
+        assert_int_equal(lseek(file, 0, SEEK_SET), 0);
+    }
+    end_connection();
+    config.access_log = ACCESS_LOG_OFF;
+    (void)close(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(connection_without_memory_is_refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(response_that_cannot_be_queued_is_counted_as_failed, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(access_log_has_the_headers_and_sizes_of_the_request, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(large_head_is_counted_with_the_status_that_was_sent, set_up,
                                         tear_down),
