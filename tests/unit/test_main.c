@@ -429,7 +429,7 @@ static void errors_are_complete_for_the_longest_values(void **state)
         (void)snprintf(start, sizeof start, NAME ": %s: '\\x01", settings[i].variable);
         assert_memory_equal(err, start, strlen(start));
         config_print_allowed(end, CONFIG_ALLOWED_MAX, &settings[i]);
-        (void)strcat(end, "\n");
+        (void)snprintf(end + strlen(end), 2, "\n");
         assert_string_equal(err + strlen(err) - strlen(end), end);
     }
 }

@@ -163,9 +163,10 @@ static int set_up(void **state)
 
 static char *copy_text(const char *text)
 {
-    char *copy = malloc(strlen(text) + 1);
+    const size_t size = strlen(text) + 1;
+    char *copy = malloc(size);
 
-    return copy == NULL ? NULL : strcpy(copy, text);
+    return copy == NULL ? NULL : memcpy(copy, text, size);
 }
 
 static bool queue(const struct reply *reply, bool close)

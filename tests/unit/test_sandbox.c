@@ -37,7 +37,7 @@ enum { ALLOWED_CALLS = 38 };
 #define NO_CALL (SECCOMP_RET_ERRNO | ENOSYS)
 
 /* The steps of entering, in order; with the error of each (0: it succeeds) and the steps taken. */
-enum step { PRIVILEGES, VERSION, CREATE, RESTRICT, ACTION, FILTER, STEPS };
+enum step { PRIVILEGES, ABI_VERSION, CREATE, RESTRICT, ACTION, FILTER, STEPS };
 static int errors[STEPS];
 static char trace[16];
 
@@ -72,7 +72,7 @@ static long create_ruleset(const void *attributes, size_t size, uint32_t flags)
 {
     if (flags == 1) {
         assert_true(attributes == NULL && size == 0);
-        return take_step(VERSION, (int)abi);
+        return take_step(ABI_VERSION, (int)abi);
     }
     assert_int_equal(flags, 0);
     assert_uint_equal(size, sizeof rights);
@@ -137,7 +137,7 @@ static void enters_both_parts_or_names_the_error(void **state)
     } rows[] = {
         {STEPS, 0, "landlock 7, seccomp", "pvcraf"},
         {PRIVILEGES, EINVAL, "no landlock (Invalid argument), no seccomp (Invalid argument)", "p"},
-        {VERSION, ENOSYS, "no landlock (Function not implemented), seccomp", "pvaf"},
+        {ABI_VERSION, ENOSYS, "no landlock (Function not implemented), seccomp", "pvaf"},
         {CREATE, EMFILE, "no landlock (Too many open files), seccomp", "pvcaf"},
         {RESTRICT, E2BIG, "no landlock (Argument list too long), seccomp", "pvcraf"},
         {ACTION, EINVAL, "landlock 7, no seccomp (Invalid argument)", "pvcra"},
