@@ -171,7 +171,8 @@ class Running:
         found = [self.process.pid]
         for pid in found:
             for children in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-                found += map(int, children.read_text().split())
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # the thread has ended
+                    found += map(int, children.read_text().split())
         return found
 
     def cpu(self):
