@@ -89,7 +89,11 @@ static size_t decode(const char *at, uint8_t bytes[SEED_MAX])
             byte = (uint8_t)strtoul((const char[]){at[2], at[3], '\0'}, NULL, 16);
             at += 4;
         } else if (at[0] == '\\') {
-            byte = at[1] == 'r' ? '\r' : at[1] == 'n' ? '\n' : (uint8_t)at[1];
+            byte = (uint8_t)at[1];
+            if (byte == 'r')
+                byte = '\r';
+            else if (byte == 'n')
+                byte = '\n';
             at += 2;
         } else {
             byte = (uint8_t)*at++;

@@ -10,7 +10,8 @@
 #include "openapi.h"
 #include "page.h"
 
-enum group { ALL, STATUS, CONNECTION, TYPE = 4, ALLOW = 6, POLICY, LENGTH, GROUPS = 10 };
+/* The groups of HEAD, each optional header with its line. */
+enum group { CONNECTION = 2, TYPE = 4, ALLOW = 6, POLICY = 7, LENGTH = 8, GROUPS = 10 };
 
 static const char HEAD[] =
     "^HTTP/1[.]1 (200 OK|204 No Content|400 Bad Request|404 Not Found|405 Method Not Allowed|"

@@ -81,8 +81,8 @@ static void expect_member(const struct setting *setting, const struct config *ac
         const char *actual_text = NULL;
         const char *expected_text = NULL;
 
-        memcpy(&actual_text, a, sizeof actual_text);
-        memcpy(&expected_text, b, sizeof expected_text);
+        memcpy((void *)&actual_text, a, sizeof actual_text);
+        memcpy((void *)&expected_text, b, sizeof expected_text);
         if (actual_text == NULL || expected_text == NULL)
             assert_ptr_equal(actual_text, expected_text);
         else

@@ -234,14 +234,13 @@ static void line_omits_fields_that_do_not_fit(void **state)
         char escaped[6 * LOG_TEXT_MAX + 1] = "";
         struct log_field fields[FIELDS] = {{.name = "length", .number = (int64_t)(i / 4)}};
         char expected[LOG_LINE_MAX + 1];
+        const char *const newline = is_json ? "\\u000a" : "\\x0a";
         size_t used = 0;
 
         memset(text, byte, i / 4);
         for (size_t n = 0; n < i / 4 && n < LOG_TEXT_MAX; n++)
             used += (size_t)snprintf(escaped + used, sizeof escaped - used, "%s",
-                                     byte == 'x' ? "x"
-                                     : is_json   ? "\\u000a"
-                                                 : "\\x0a");
+                                     byte == 'x' ? "x" : newline);
         used = (size_t)snprintf(expected, sizeof expected,
                                 is_json ? JSON ",\"length\":%zu" : TEXT " length=%zu", i / 4);
         for (size_t n = 1; n < FIELDS; n++) {
