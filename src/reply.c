@@ -93,27 +93,34 @@ struct reply *reply_create_live(unsigned status, const struct reply_fields *fiel
     return reply;
 }
 
+/* A response that headers are copied to. */
+struct copy {
+    struct MHD_Response *response;
+    bool has_failed;
+};
+
 static enum MHD_Result copy_header(void *cls, enum MHD_ValueKind kind, const char *name,
                                    const char *value)
 {
-    struct MHD_Response **response = cls;
+    struct copy *copy = cls;
 
     (void)kind;
-    if (MHD_add_response_header(*response, name, value) == MHD_YES)
-        return MHD_YES;
-    MHD_destroy_response(*response);
-    *response = NULL;
-    return MHD_NO;
+    copy->has_failed = !add_header(copy->response, name, value);
+    return copy->has_failed ? MHD_NO : MHD_YES;
 }
 
 /* Copies a response with its headers. Returns NULL if out of memory. */
 static struct MHD_Response *copy_response(struct MHD_Response *original, const char *body)
 {
-    struct MHD_Response *response = create_from_body(body);
+    struct copy copy = {.response = create_from_body(body)};
 
-    if (response != NULL)
-        (void)MHD_get_response_headers(original, copy_header, &response);
-    return response;
+    if (copy.response == NULL)
+        return NULL;
+    (void)MHD_get_response_headers(original, copy_header, &copy);
+    if (!copy.has_failed)
+        return copy.response;
+    MHD_destroy_response(copy.response);
+    return NULL;
 }
 
 struct reply *reply_copy(const struct reply *original)

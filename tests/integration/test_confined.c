@@ -185,7 +185,7 @@ static void check_attempts(enum part part)
         int landlock;    /* version of its ABI that has this restriction */
     } rows[] = {
         /* clang-format off */
-        {{"execve", NULL, SYS_execve, {pointer("/bin/true"), pointer(command), pointer(command)}}, {UNTRIED, KILLED, EACCES}, 1},
+        {{"execve", NULL, SYS_execve, {pointer("/bin/true"), pointer((const void *)command), pointer((const void *)command)}}, {UNTRIED, KILLED, EACCES}, 1},
         {{"execveat", NULL, SYS_execveat, {AT_FDCWD, pointer("/bin/true")}}, {UNTRIED, KILLED, UNTRIED}, 0},
         {{"fork", NULL, SYS_clone, {SIGCHLD}}, {0, KILLED, UNTRIED}, 0},
         {{"vfork", NULL, SYS_clone, {CLONE_VM | CLONE_VFORK | SIGCHLD}}, {UNTRIED, KILLED, UNTRIED}, 0},
