@@ -13,6 +13,7 @@
 enum { TEN_MINUTES = 10 * 60 * 1000 };
 
 /* The rows of each kind. `member` is the member of struct config. */
+/* clang-format off */
 #define TEXT(letter_, flag_, variable_, value_, kind_, member, fallback_, help_)                   \
     {                                                                                              \
         .letter = (letter_), .flag = (flag_), .variable = (variable_), .value = (value_),          \
@@ -44,6 +45,7 @@ enum { TEN_MINUTES = 10 * 60 * 1000 };
         .letter = (letter_), .flag = (flag_), .kind = SETTING_ACTION, .highest = (action_),        \
         .offset = offsetof(struct config, action), .help = (help_)                                 \
     }
+/* clang-format on */
 
 static const struct setting SETTINGS[] = {
     TEXT('a', "--address", "ADDRESS", "ADDR", SETTING_ADDRESS, address, "all interfaces",

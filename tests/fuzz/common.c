@@ -109,10 +109,9 @@ static const struct {
     const struct row *rows;
     size_t count;
 } TABLES[] = {
-#define TABLE(rows)                                                                                \
-    {                                                                                              \
-        rows, sizeof(rows) / sizeof *(rows)                                                        \
-    }
+/* clang-format off */
+#define TABLE(rows) {rows, sizeof(rows) / sizeof *(rows)}
+    /* clang-format on */
     TABLE(REQUEST_LINES), TABLE(METHODS),         TABLE(TARGETS), TABLE(HOSTS),
     TABLE(FIELDS),        TABLE(BODIES),          TABLE(CHUNKS),  TABLE(PIPELINES),
     TABLE(CONNECTIONS),   TABLE(OTHER_PROTOCOLS),

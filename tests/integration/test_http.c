@@ -219,10 +219,9 @@ static void unknown_path_returns_404_with_the_valid_paths(void **state)
     free(response);
 }
 
-#define REFUSAL(status, document)                                                                  \
-    {                                                                                              \
-        status, TYPE_PROBLEM, NULL, document, true, false                                          \
-    }
+/* clang-format off */
+#define REFUSAL(status, document) {status, TYPE_PROBLEM, NULL, document, true, false}
+/* clang-format on */
 
 /* libmicrohttpd makes the responses with DOCUMENT_REFUSED. The second request in a body must not be
  * answered: that would be request smuggling. */

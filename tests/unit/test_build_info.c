@@ -16,10 +16,12 @@
 #endif
 
 #define HASH "0123456789abcdef0123456789abcdef01234567"
+/* clang-format off */
 #define DOCUMENT_START                                                                             \
     "{\"name\":\"versiond\",\"version\":\"1.2.3\",\"commit\":\"" HASH                              \
     "\",\"description\":\"\\\"a\\\" \\\\ 'b' </é> \U0001f680\","                                  \
     "\"build_date\":\"2026-11-22T09:00:00Z\""
+/* clang-format on */
 
 static const struct build_info VALID = {
     .name = "versiond",

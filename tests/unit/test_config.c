@@ -363,7 +363,8 @@ static void long_argument_is_truncated_in_the_error(void **state)
 
 static void error_fits_the_smallest_buffers(void **state)
 {
-    char *const argv[] = {NULL, (char *)(uintptr_t) "--port=x"};
+    static char argument[] = "--port=x";
+    char *const argv[] = {NULL, argument};
     char error[ERROR_SIZE];
     struct config config;
 

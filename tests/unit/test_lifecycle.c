@@ -149,14 +149,10 @@ int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct times
 #define TIMED_OUT LINE("warn", "shutdown timeout, closing connections\",\"connections\":3")
 #define CANNOT_WAIT LINE("error", "cannot wait for signals\",\"error\":\"Operation not permitted\"")
 
-#define TERM                                                                                       \
-    {                                                                                              \
-        SIGTERM, 0                                                                                 \
-    }
-#define STUCK                                                                                      \
-    {                                                                                              \
-        3, 3, 3, 3                                                                                 \
-    }
+/* clang-format off */
+#define TERM {SIGTERM, 0}
+#define STUCK {3, 3, 3, 3}
+/* clang-format on */
 #define DRAIN "drain@0 notify@0 "
 #define STOP DRAIN "stop_accepting@0 "
 #define TERM_8000 DRAINING("SIGTERM", 0, 8000)
