@@ -1,32 +1,30 @@
-/* wraps: malloc calloc realloc strdup free MHD_queue_response */
+/* wraps: malloc calloc realloc strdup free usage_read MHD_queue_response */
 /* wraps: MHD_create_response_from_buffer MHD_add_response_header MHD_destroy_response */
 #include "test.h"
 
 #include <microhttpd.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "documents.h"
 #include "failing.h"
 #include "handlers.h"
-#include "log.h"
 #include "metrics.h"
 #include "parse.h"
 #include "reply.h"
-#include "usage.h"
+#include "text.h"
 
-enum { THREADS = 3 };
+enum { THREADS = 3, TEXT_SIZE = 64 * 1024, BODIES = 1024 };
 
-static const struct build_info INFO = {.name = "example",
-                                       .version = "1.2.3",
-                                       .commit = "0123456789abcdef0123456789abcdef01234567",
-                                       .description = "An example",
-                                       .build_date = "2026-11-22T09:00:00Z"};
-
-static int blocks;    /* allocated here and not freed */
-static int responses; /* the same of responses */
-static unsigned queued_status;
+static int blocks;    /* allocated and not yet freed */
+static int responses; /* created and not yet destroyed */
+static size_t created;
+static struct {
+    struct MHD_Response *response;
+    const char *body;
+} bodies[BODIES];
 static struct MHD_Response *queued;
+static char queued_text[TEXT_SIZE];
 
 void *__real_malloc(size_t size);
 void *__real_realloc(void *old, size_t size);
@@ -36,11 +34,10 @@ void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *old, size_t size);
 void __wrap_free(void *block);
 char *__wrap_strdup(const char *text);
-enum MHD_Result __wrap_MHD_queue_response(struct MHD_Connection *connection, unsigned status,
-                                          struct MHD_Response *response);
-struct MHD_Response *__real_MHD_create_response_from_buffer(size_t size, void *buffer,
+struct usage_figures __wrap_usage_read(struct usage *usage);
+struct MHD_Response *__real_MHD_create_response_from_buffer(size_t size, void *body,
                                                             enum MHD_ResponseMemoryMode mode);
-struct MHD_Response *__wrap_MHD_create_response_from_buffer(size_t size, void *buffer,
+struct MHD_Response *__wrap_MHD_create_response_from_buffer(size_t size, void *body,
                                                             enum MHD_ResponseMemoryMode mode);
 enum MHD_Result __real_MHD_add_response_header(struct MHD_Response *response, const char *name,
                                                const char *value);
@@ -48,13 +45,12 @@ enum MHD_Result __wrap_MHD_add_response_header(struct MHD_Response *response, co
                                                const char *value);
 void __real_MHD_destroy_response(struct MHD_Response *response);
 void __wrap_MHD_destroy_response(struct MHD_Response *response);
+enum MHD_Result __wrap_MHD_queue_response(struct MHD_Connection *connection, unsigned status,
+                                          struct MHD_Response *response);
 
 void *__wrap_malloc(size_t size)
 {
-    if (failing_now())
-        return NULL;
-    blocks++;
-    return __real_malloc(size);
+    return __wrap_realloc(NULL, size);
 }
 
 void *__wrap_calloc(size_t count, size_t size)
@@ -80,28 +76,27 @@ void __wrap_free(void *block)
 
 char *__wrap_strdup(const char *text)
 {
-    const size_t size = strlen(text) + 1;
-    char *copy = __wrap_malloc(size);
+    char *copy = __wrap_malloc(strlen(text) + 1);
 
-    return copy == NULL ? NULL : memcpy(copy, text, size);
+    return copy == NULL ? NULL : strcpy(copy, text);
 }
 
-enum MHD_Result __wrap_MHD_queue_response(struct MHD_Connection *connection, unsigned status,
-                                          struct MHD_Response *response)
+/* Returns constants, so that two expositions are equal. */
+struct usage_figures __wrap_usage_read(struct usage *usage)
 {
-    (void)connection;
-    queued_status = status;
-    queued = response;
-    return MHD_YES;
+    (void)usage;
+    return (struct usage_figures){0};
 }
 
-struct MHD_Response *__wrap_MHD_create_response_from_buffer(size_t size, void *buffer,
+struct MHD_Response *__wrap_MHD_create_response_from_buffer(size_t size, void *body,
                                                             enum MHD_ResponseMemoryMode mode)
 {
     struct MHD_Response *response =
-        failing_now() ? NULL : __real_MHD_create_response_from_buffer(size, buffer, mode);
+        failing_now() ? NULL : __real_MHD_create_response_from_buffer(size, body, mode);
 
     responses += response != NULL;
+    bodies[created % BODIES].response = response;
+    bodies[created++ % BODIES].body = body;
     return response;
 }
 
@@ -117,183 +112,234 @@ void __wrap_MHD_destroy_response(struct MHD_Response *response)
     __real_MHD_destroy_response(response);
 }
 
-static struct log nowhere;
-static struct usage usage;
-static struct metrics *metrics;
+static void append(char *text, const char *name, const char *value)
+{
+    const size_t used = strlen(text);
+
+    if (value != NULL)
+        (void)snprintf(text + used, TEXT_SIZE - used, "%s%s\n", name, value);
+}
+
+static enum MHD_Result append_header(void *cls, enum MHD_ValueKind kind, const char *name,
+                                     const char *value)
+{
+    char start[64];
+
+    (void)kind;
+    (void)snprintf(start, sizeof start, "%s: ", name);
+    append(cls, start, value);
+    return MHD_YES;
+}
+
+/* Prints the response as text: it may be destroyed afterwards. */
+enum MHD_Result __wrap_MHD_queue_response(struct MHD_Connection *connection, unsigned status,
+                                          struct MHD_Response *response)
+{
+    size_t i = created;
+
+    (void)connection;
+    queued = response;
+    (void)snprintf(queued_text, TEXT_SIZE, "%u\n", status);
+    (void)MHD_get_response_headers(response, append_header, queued_text);
+    while (bodies[--i % BODIES].response != response)
+        assert_true(i > 0);
+    append(queued_text, "", bodies[i % BODIES].body);
+    return MHD_YES;
+}
+
+static const struct build_info INFO = {.name = "example",
+                                       .version = "1.2.3",
+                                       .commit = "0123456789abcdef0123456789abcdef01234567",
+                                       .description = "An example",
+                                       .build_date = "2026-11-22T09:00:00Z"};
+static struct log no_log;
+static struct usage no_usage;
+static struct route_context context = {.info = &INFO};
 static struct handlers *handlers;
+static const struct route *routes;
+static size_t route_count;
 
 static int set_up(void **state)
 {
     (void)state;
-    failing_at(0);
-    log_init(&nowhere, -1, LOG_FORMAT_JSON, LOG_INFO);
-    usage_open(&usage, "/proc/self", 64);
-    metrics = metrics_create(&(const struct metrics_parts){&INFO, &nowhere, &usage, 1, 8});
-    assert_non_null(metrics);
-    handlers = handlers_create(&(const struct route_context){&INFO, metrics}, NULL, THREADS);
-    return handlers == NULL ? -1 : 0;
+    routes = routes_all(&route_count);
+    context.metrics =
+        metrics_create(&(const struct metrics_parts){&INFO, &no_log, &no_usage, 1, 8});
+    handlers = handlers_create(&context, NULL, THREADS);
+    return context.metrics != NULL && handlers != NULL ? 0 : -1;
 }
 
 static int tear_down(void **state)
 {
     (void)state;
     handlers_free(handlers);
-    metrics_free(metrics);
-    usage_close(&usage);
+    metrics_free(context.metrics);
     return 0;
 }
 
-static const struct route *find_route(const char *path)
+/* Expects a response, with and without "Connection: close", from each thread, which has response
+ * objects of its own. */
+static void expect(struct request request, bool draining, unsigned status,
+                   const struct reply_fields *fields, const char *body)
 {
-    return routes_find(NULL, path, strlen(path));
+    static char expected[TEXT_SIZE];
+
+    for (unsigned i = 0; i < 2 * THREADS; i++) {
+        const unsigned thread = i % THREADS;
+        const bool close = i >= THREADS;
+        const struct reply *reply = handlers_answer(handlers, thread, &request, draining);
+        const struct MHD_Response *previous = queued;
+        size_t size = 0;
+
+        (void)snprintf(expected, sizeof expected, "%u\n", status);
+        append(expected, "Connection: ", close ? "close" : NULL);
+        append(expected, "Content-Type: ", fields->content_type);
+        append(expected, "Cache-Control: ", "no-store");
+        append(expected, "X-Content-Type-Options: ", "nosniff");
+        append(expected, "Allow: ", fields->allow);
+        append(expected, "Content-Security-Policy: ", fields->content_security_policy);
+        append(expected, "", body);
+        assert_true(reply_queue(reply, NULL, close, &size));
+        assert_text_equal(queued_text, expected);
+        assert_int_equal(size, strlen(body));
+        if (thread == 0)
+            continue;
+        assert_ptr_not_equal(reply, handlers_answer(handlers, 0, &request, draining));
+        if (request.route == NULL || !request.route->is_live)
+            assert_ptr_not_equal(queued, previous);
+    }
 }
 
-/* Queues the response of a thread, and expects its status and headers; NULL: no such header. */
-static size_t expect_response(unsigned thread, const struct request *request, bool draining,
-                              unsigned status, const char *type, const char *allow)
+static void expect_problem(struct request request, bool draining, unsigned status,
+                           const char *title, const char *allow, const char *detail)
 {
-    const struct reply *reply = handlers_answer(handlers, thread, request, draining);
-    const struct {
-        const char *name;
-        const char *value;
-    } headers[] = {
-        {"Content-Type", type},
-        {"Allow", allow},
-        {"Cache-Control", "no-store"},
-        {"X-Content-Type-Options", "nosniff"},
-    };
-    size_t size = 0;
+    char body[2048];
 
-    assert_non_null(reply);
-    for (int close = 0; close < 2; close++) {
-        assert_true(reply_queue(reply, NULL, close != 0, &size));
-        assert_int_equal(queued_status, status);
-        if (request->route != NULL && request->route->is_live)
-            continue; /* destroyed after it was queued */
-        for (size_t i = 0; i < COUNT_OF(headers); i++) {
-            const char *actual = MHD_get_response_header(queued, headers[i].name);
+    (void)snprintf(body, sizeof body,
+                   "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\"}\n",
+                   title, status, detail);
+    expect(request, draining, status,
+           &(const struct reply_fields){.content_type = "application/problem+json", .allow = allow},
+           body);
+}
 
-            if (headers[i].value == NULL)
-                assert_null(actual);
+/* Expects the response to OPTIONS, or to another method that is not allowed. */
+static void expect_methods(struct request request, bool draining, unsigned methods)
+{
+    char allow[ROUTES_ALLOW_MAX];
+    char detail[64];
+
+    routes_print_allow(allow, sizeof allow, methods);
+    (void)snprintf(detail, sizeof detail, "Allowed methods: %s.", allow);
+    if (request.method == METHOD_OPTIONS)
+        expect(request, draining, 204, &(const struct reply_fields){.allow = allow}, "");
+    else
+        expect_problem(request, draining, 405, "Method Not Allowed", allow, detail);
+}
+
+static void responses_follow_the_table_of_routes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 2 * route_count; i++) {
+        const struct route *route = &routes[i / 2];
+        const bool draining = i % 2 != 0;
+        const bool is_refused = draining && route->make_draining != NULL;
+        const struct reply_fields fields = {.content_type = route->media_type,
+                                            .content_security_policy =
+                                                route->content_security_policy};
+        struct request request = {.form = TARGET_PATH, .route = route};
+        char *body = (is_refused ? route->make_draining : route->make)(&context);
+
+        for (unsigned method = METHOD_GET; method <= METHOD_UNSERVED; method *= 2) {
+            request.method = (enum method)method;
+            if (method == METHOD_OPTIONS || (route->methods & method) == 0)
+                expect_methods(request, draining, route->methods);
             else
-                assert_string_equal(actual, headers[i].value);
+                expect(request, draining, is_refused ? 503 : 200, &fields, body);
         }
-        if (close == 0)
-            assert_null(MHD_get_response_header(queued, "Connection"));
-        else
-            assert_string_equal(MHD_get_response_header(queued, "Connection"), "close");
+        free(body);
     }
-    return size;
 }
 
-#define PROBLEM "application/problem+json"
-#define ALL "GET, HEAD, OPTIONS"
-
-static void every_route_answers_get_with_its_media_type(void **state)
+static void asterisk_and_authority_concern_all_routes(void **state)
 {
-    size_t count = 0;
-    const struct route *routes = routes_all(&count);
-
     (void)state;
-    for (size_t i = 0; i < count; i++) {
-        for (unsigned thread = 0; thread < THREADS; thread++) {
-            struct request request = {
-                .method = METHOD_GET, .form = TARGET_PATH, .route = &routes[i]};
-            const char *policy = routes[i].content_security_policy;
-            size_t size = expect_response(thread, &request, false, 200, routes[i].media_type, NULL);
+    expect_methods((struct request){.method = METHOD_OPTIONS, .form = TARGET_ASTERISK}, false,
+                   routes_methods());
+    expect_methods((struct request){.method = METHOD_CONNECT, .form = TARGET_AUTHORITY}, true,
+                   routes_methods());
+}
 
-            assert_true(size > 0);
-            if (policy != NULL)
-                assert_string_equal(MHD_get_response_header(queued, "Content-Security-Policy"),
-                                    policy);
-            request.method = METHOD_HEAD;
-            assert_true(expect_response(thread, &request, false, 200, routes[i].media_type, NULL) >
-                        0);
-            request.method = METHOD_OPTIONS;
-            assert_int_equal(expect_response(thread, &request, false, 204, NULL, ALL), 0);
-            request.method = METHOD_UNSERVED;
-            (void)expect_response(thread, &request, false, 405, PROBLEM, ALL);
+/* Expects the response whatever the form, the path and the state are. */
+static void expect_precedence(struct request request)
+{
+    const struct reply *reply = handlers_answer(handlers, 1, &request, false);
+
+    for (int form = TARGET_MALFORMED; form <= TARGET_ASTERISK; form++) {
+        for (size_t i = 0; i <= 2 * route_count; i++) {
+            request.form = (enum target_form)form;
+            request.route = i < 2 * route_count ? &routes[i / 2] : NULL;
+            assert_ptr_equal(handlers_answer(handlers, 1, &request, i % 2 != 0), reply);
         }
     }
 }
 
-static void draining_changes_only_routes_that_have_another_body(void **state)
+static void faults_precede_unknown_methods_and_those_precede_paths(void **state)
 {
-    size_t count = 0;
-    const struct route *routes = routes_all(&count);
-
-    (void)state;
-    for (size_t i = 0; i < count; i++) {
-        const struct request request = {
-            .method = METHOD_GET, .form = TARGET_PATH, .route = &routes[i]};
-
-        (void)expect_response(1, &request, true, routes[i].make_draining == NULL ? 200 : 503,
-                              routes[i].media_type, NULL);
-    }
-}
-
-static void faults_and_unknown_methods_take_precedence(void **state)
-{
-    const struct route *route = find_route("/version");
-    const struct {
-        struct request request;
+    static const struct {
         unsigned status;
-        const char *allow;
-    } rows[] = {
-        {{FAULT_METHOD, METHOD_MALFORMED, TARGET_PATH, route}, 400, NULL},
-        {{FAULT_TARGET, METHOD_GET, TARGET_MALFORMED, NULL}, 400, NULL},
-        {{FAULT_HOST, METHOD_GET, TARGET_PATH, route}, 400, NULL},
-        {{FAULT_FIELD, METHOD_GET, TARGET_PATH, route}, 400, NULL},
-        {{FAULT_BODY, METHOD_UNKNOWN, TARGET_PATH, NULL}, 413, NULL},
-        {{FAULT_EXPECT, METHOD_GET, TARGET_PATH, route}, 417, NULL},
-        {{FAULT_NONE, METHOD_UNKNOWN, TARGET_PATH, NULL}, 501, NULL},
-        {{FAULT_NONE, METHOD_UNSERVED, TARGET_PATH, NULL}, 404, NULL},
-        {{FAULT_NONE, METHOD_GET, TARGET_PATH, NULL}, 404, NULL},
-        {{FAULT_NONE, METHOD_CONNECT, TARGET_AUTHORITY, NULL}, 405, ALL},
+        const char *title;
+        const char *detail;
+    } rows[FAULT_COUNT] = {
+        [FAULT_NONE] = {501, "Not Implemented",
+                        "Unknown method (method names are case-sensitive)."},
+        [FAULT_METHOD] = {400, "Bad Request", "The method is not a token (RFC 9110, section 9.1)."},
+        [FAULT_TARGET] = {400, "Bad Request",
+                          "The request target is malformed (RFC 9112, section 3.2)."},
+        [FAULT_HOST] = {400, "Bad Request",
+                        "Exactly one Host header is required: a name or an address, and at most "
+                        "one port (RFC 9112, section 3.2)."},
+        [FAULT_FIELD] = {400, "Bad Request",
+                         "A header contains a forbidden byte (RFC 9110, section 5.5)."},
+        [FAULT_BODY] = {413, "Content Too Large", "Request bodies are not accepted."},
+        [FAULT_EXPECT] = {417, "Expectation Failed",
+                          "Only the 100-continue expectation is supported (RFC 9110, section "
+                          "10.1.1)."},
     };
-    const struct request asterisk = {.method = METHOD_OPTIONS, .form = TARGET_ASTERISK};
 
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(rows); i++)
-        (void)expect_response(0, &rows[i].request, false, rows[i].status, PROBLEM, rows[i].allow);
-    (void)expect_response(0, &asterisk, false, 204, NULL, ALL);
+    for (int fault = FAULT_NONE; fault < FAULT_COUNT; fault++) {
+        struct request request = {.fault = (enum request_fault)fault, .method = METHOD_UNKNOWN};
+
+        expect_problem(request, false, rows[fault].status, rows[fault].title, NULL,
+                       rows[fault].detail);
+        expect_precedence(request);
+        request.method = METHOD_OPTIONS;
+        if (fault != FAULT_NONE)
+            expect_precedence(request);
+    }
 }
 
-static void threads_share_no_response(void **state)
-{
-    const struct request request = {
-        .method = METHOD_GET, .form = TARGET_PATH, .route = find_route("/version")};
-    struct MHD_Response *first = NULL;
-
-    (void)state;
-    (void)expect_response(0, &request, false, 200, "application/json", NULL);
-    first = queued;
-    (void)expect_response(1, &request, false, 200, "application/json", NULL);
-    assert_ptr_not_equal(first, queued);
-    assert_ptr_not_equal(handlers_answer(handlers, 0, &request, false),
-                         handlers_answer(handlers, 2, &request, false));
-}
-
-/* The text with the longest base path, and its end, fit. */
-static void not_found_lists_every_path_and_the_longest_base_path(void **state)
+static void not_found_lists_all_paths_and_the_longest_base_path(void **state)
 {
     const struct request request = {.method = METHOD_GET, .form = TARGET_PATH};
-    char base_path[PARSE_BASE_PATH_MAX + 1] = "";
-    const size_t before = expect_response(0, &request, false, 404, PROBLEM, NULL);
-    struct handlers *plain = handlers;
+    char base_path[PARSE_BASE_PATH_MAX + 1] = "/";
+    char detail[1024] = "Not found. Valid paths: ";
 
     (void)state;
-    memset(base_path, 'a', sizeof base_path - 1);
-    base_path[0] = '/';
-    handlers = handlers_create(&(const struct route_context){&INFO, metrics}, base_path, 1);
-    assert_non_null(handlers);
-    assert_int_equal(expect_response(0, &request, false, 404, PROBLEM, NULL),
-                     before + strlen(", and the same under ") + strlen(base_path));
+    memset(base_path + 1, 'b', PARSE_BASE_PATH_MAX - 1);
+    for (size_t i = 0; i < route_count; i++)
+        (void)sprintf(detail + strlen(detail), "%s%s", i > 0 ? ", " : "", routes[i].path);
+    (void)strcat(detail, ".");
+    expect_problem(request, false, 404, "Not Found", NULL, detail);
     handlers_free(handlers);
-    handlers = plain;
+    handlers = handlers_create(&context, base_path, THREADS);
+    assert_non_null(handlers);
+    (void)sprintf(detail + strlen(detail) - 1, ", and the same under %s.", base_path);
+    expect_problem(request, true, 404, "Not Found", NULL, detail);
 }
 
-static void creation_fails_cleanly_whatever_call_fails(void **state)
+static void returns_null_without_a_leak_whichever_call_fails(void **state)
 {
     const int blocks_before = blocks;
     const int responses_before = responses;
@@ -301,38 +347,19 @@ static void creation_fails_cleanly_whatever_call_fails(void **state)
 
     (void)state;
     for (unsigned n = 1; !is_created; n++) {
-        struct handlers *created = NULL;
+        struct handlers *result = NULL;
 
         failing_at(n);
-        created = handlers_create(&(const struct route_context){&INFO, metrics}, "/base", 2);
-        is_created = created != NULL;
+        result = handlers_create(&context, "/base", 2);
+        is_created = result != NULL;
         if (is_created == failing_has_failed())
-            fail_msg("call %u fails, and handlers are%s created", n, is_created ? "" : " not");
+            fail_msg("call %u: handlers are%s created", n, is_created ? "" : " not");
         failing_at(0);
-        handlers_free(created);
+        handlers_free(result);
         assert_int_equal(blocks, blocks_before);
         assert_int_equal(responses, responses_before);
     }
-}
-
-static void live_response_fails_cleanly_whatever_call_fails(void **state)
-{
-    const struct request request = {
-        .method = METHOD_GET, .form = TARGET_PATH, .route = find_route("/metrics")};
-    const struct reply *reply = handlers_answer(handlers, 1, &request, false);
-    bool is_queued = false;
-
-    (void)state;
-    for (unsigned n = 1; !is_queued; n++) {
-        const int responses_before = responses;
-        size_t size = 0;
-
-        failing_at(n);
-        is_queued = reply_queue(reply, NULL, true, &size);
-        assert_true(is_queued == !failing_has_failed());
-        assert_int_equal(responses, responses_before);
-    }
-    failing_at(0);
+    handlers_free(NULL);
 }
 
 #define CASE(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -340,13 +367,11 @@ static void live_response_fails_cleanly_whatever_call_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        CASE(every_route_answers_get_with_its_media_type),
-        CASE(draining_changes_only_routes_that_have_another_body),
-        CASE(faults_and_unknown_methods_take_precedence),
-        CASE(threads_share_no_response),
-        CASE(not_found_lists_every_path_and_the_longest_base_path),
-        CASE(creation_fails_cleanly_whatever_call_fails),
-        CASE(live_response_fails_cleanly_whatever_call_fails),
+        CASE(responses_follow_the_table_of_routes),
+        CASE(asterisk_and_authority_concern_all_routes),
+        CASE(faults_precede_unknown_methods_and_those_precede_paths),
+        CASE(not_found_lists_all_paths_and_the_longest_base_path),
+        CASE(returns_null_without_a_leak_whichever_call_fails),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -58,35 +58,11 @@ static void other_spellings_of_a_path_are_not_found(void **state)
 {
     static const char *const base_paths[] = {NULL, "/bb", "/b/c"};
     static const char *const paths[] = {
-        "",
-        "*",
-        "//",
-        "version",
-        "/versio",
-        "/version2",
-        "/version/",
-        "//version",
-        "/VERSION",
-        "/version?",
-        "/%76ersion",
-        "/./version",
-        "/a/version",
-        "/b",
-        "/b/",
-        "/bb",
-        "/b/c",
-        "/b/version",
-        "/bbversion",
-        "/b/cversion",
-        "/bb//version",
-        "/b/c//version",
-        "/BB/version",
-        "/B/c/version",
-        "bb/version",
-        "/version/bb",
-        "/bbb/version",
-        "/bb/bb/version",
-    };
+        "",           "*",           "//",           "version",       "/versio",     "/version2",
+        "/version/",  "//version",   "/VERSION",     "/version?",     "/%76ersion",  "/./version",
+        "/a/version", "/b",          "/b/",          "/bb",           "/b/c",        "/b/version",
+        "/bbversion", "/b/cversion", "/bb//version", "/b/c//version", "/BB/version", "/B/c/version",
+        "bb/version", "/version/bb", "/bbb/version", "/bb/bb/version"};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(paths) * COUNT_OF(base_paths); i++) {
@@ -139,16 +115,14 @@ static void probes_have_fixed_bodies_and_are_polled(void **state)
 
 static void allow_lists_the_methods_in_order(void **state)
 {
-    static const char *const expected[READ + 1] = {
-        [0] = "",
-        [METHOD_GET] = "GET",
-        [METHOD_HEAD] = "HEAD",
-        [METHOD_GET | METHOD_HEAD] = "GET, HEAD",
-        [METHOD_OPTIONS] = "OPTIONS",
-        [METHOD_GET | METHOD_OPTIONS] = "GET, OPTIONS",
-        [METHOD_HEAD | METHOD_OPTIONS] = "HEAD, OPTIONS",
-        [READ] = "GET, HEAD, OPTIONS",
-    };
+    static const char *const expected[READ + 1] = {[0] = "",
+                                                   [METHOD_GET] = "GET",
+                                                   [METHOD_HEAD] = "HEAD",
+                                                   [METHOD_GET | METHOD_HEAD] = "GET, HEAD",
+                                                   [METHOD_OPTIONS] = "OPTIONS",
+                                                   [METHOD_GET | METHOD_OPTIONS] = "GET, OPTIONS",
+                                                   [METHOD_HEAD | METHOD_OPTIONS] = "HEAD, OPTIONS",
+                                                   [READ] = "GET, HEAD, OPTIONS"};
     char allow[ROUTES_ALLOW_MAX];
 
     (void)state;
