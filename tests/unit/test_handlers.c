@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "documents.h"
 #include "failing.h"
 #include "handlers.h"
 #include "metrics.h"
@@ -177,6 +178,8 @@ static int tear_down(void **state)
     return 0;
 }
 
+static const struct reply_fields PROBLEM = {.content_type = TYPE_PROBLEM};
+
 /* Expects a response, with and without "Connection: close", from each thread, which has response
  * objects of its own. */
 static void expect(struct request request, bool draining, unsigned status,
@@ -210,31 +213,22 @@ static void expect(struct request request, bool draining, unsigned status,
     }
 }
 
-static void expect_problem(struct request request, bool draining, unsigned status,
-                           const char *title, const char *allow, const char *detail)
-{
-    char body[2048];
-
-    (void)snprintf(body, sizeof body,
-                   "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\"}\n",
-                   title, status, detail);
-    expect(request, draining, status,
-           &(const struct reply_fields){.content_type = "application/problem+json", .allow = allow},
-           body);
-}
-
 /* Expects the response to OPTIONS, or to another method that is not allowed. */
 static void expect_methods(struct request request, bool draining, unsigned methods)
 {
     char allow[ROUTES_ALLOW_MAX];
-    char detail[64];
+    char body[256] = "";
+    struct reply_fields fields = {.allow = allow};
 
     routes_print_allow(allow, sizeof allow, methods);
-    (void)snprintf(detail, sizeof detail, "Allowed methods: %s.", allow);
-    if (request.method == METHOD_OPTIONS)
-        expect(request, draining, 204, &(const struct reply_fields){.allow = allow}, "");
-    else
-        expect_problem(request, draining, 405, "Method Not Allowed", allow, detail);
+    if (request.method == METHOD_OPTIONS) {
+        expect(request, draining, 204, &fields, body);
+        return;
+    }
+    fields.content_type = TYPE_PROBLEM;
+    (void)snprintf(body, sizeof body,
+                   DOCUMENT_PROBLEM(405, "Method Not Allowed", "Allowed methods: %s."), allow);
+    expect(request, draining, 405, &fields, body);
 }
 
 static void responses_follow_the_table_of_routes(void **state)
@@ -288,31 +282,19 @@ static void faults_precede_unknown_methods_and_those_precede_paths(void **state)
 {
     static const struct {
         unsigned status;
-        const char *title;
-        const char *detail;
+        const char *body;
     } rows[FAULT_COUNT] = {
-        [FAULT_NONE] = {501, "Not Implemented",
-                        "Unknown method (method names are case-sensitive)."},
-        [FAULT_METHOD] = {400, "Bad Request", "The method is not a token (RFC 9110, section 9.1)."},
-        [FAULT_TARGET] = {400, "Bad Request",
-                          "The request target is malformed (RFC 9112, section 3.2)."},
-        [FAULT_HOST] = {400, "Bad Request",
-                        "Exactly one Host header is required: a name or an address, and at most "
-                        "one port (RFC 9112, section 3.2)."},
-        [FAULT_FIELD] = {400, "Bad Request",
-                         "A header contains a forbidden byte (RFC 9110, section 5.5)."},
-        [FAULT_BODY] = {413, "Content Too Large", "Request bodies are not accepted."},
-        [FAULT_EXPECT] = {417, "Expectation Failed",
-                          "Only the 100-continue expectation is supported (RFC 9110, section "
-                          "10.1.1)."},
+        [FAULT_NONE] = {501, DOCUMENT_NOT_IMPLEMENTED}, [FAULT_METHOD] = {400, DOCUMENT_BAD_METHOD},
+        [FAULT_TARGET] = {400, DOCUMENT_BAD_TARGET},    [FAULT_HOST] = {400, DOCUMENT_BAD_HOST},
+        [FAULT_FIELD] = {400, DOCUMENT_BAD_FIELD},      [FAULT_BODY] = {413, DOCUMENT_BODY},
+        [FAULT_EXPECT] = {417, DOCUMENT_EXPECTATION},
     };
 
     (void)state;
     for (int fault = FAULT_NONE; fault < FAULT_COUNT; fault++) {
         struct request request = {.fault = (enum request_fault)fault, .method = METHOD_UNKNOWN};
 
-        expect_problem(request, false, rows[fault].status, rows[fault].title, NULL,
-                       rows[fault].detail);
+        expect(request, false, rows[fault].status, &PROBLEM, rows[fault].body);
         expect_precedence(request);
         request.method = METHOD_OPTIONS;
         if (fault != FAULT_NONE)
@@ -324,19 +306,21 @@ static void not_found_lists_all_paths_and_the_longest_base_path(void **state)
 {
     const struct request request = {.method = METHOD_GET, .form = TARGET_PATH};
     char base_path[PARSE_BASE_PATH_MAX + 1] = "/";
-    char detail[1024] = "Not found. Valid paths: ";
+    char paths[1024] = "";
+    char body[2048];
 
     (void)state;
     memset(base_path + 1, 'b', PARSE_BASE_PATH_MAX - 1);
     for (size_t i = 0; i < route_count; i++)
-        (void)sprintf(detail + strlen(detail), "%s%s", i > 0 ? ", " : "", routes[i].path);
-    (void)strcat(detail, ".");
-    expect_problem(request, false, 404, "Not Found", NULL, detail);
+        (void)sprintf(paths + strlen(paths), "%s%s", i > 0 ? ", " : "", routes[i].path);
+    (void)sprintf(body, DOCUMENT_PROBLEM(404, "Not Found", "Not found. Valid paths: %s."), paths);
+    expect(request, false, 404, &PROBLEM, body);
     handlers_free(handlers);
     handlers = handlers_create(&context, base_path, THREADS);
     assert_non_null(handlers);
-    (void)sprintf(detail + strlen(detail) - 1, ", and the same under %s.", base_path);
-    expect_problem(request, true, 404, "Not Found", NULL, detail);
+    (void)sprintf(paths + strlen(paths), ", and the same under %s", base_path);
+    (void)sprintf(body, DOCUMENT_PROBLEM(404, "Not Found", "Not found. Valid paths: %s."), paths);
+    expect(request, true, 404, &PROBLEM, body);
 }
 
 static void returns_null_without_a_leak_whichever_call_fails(void **state)
