@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <linux/filter.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -25,6 +24,7 @@
 static int64_t now;                       /* milliseconds, for the list */
 static bool is_old_kernel;                /* whose struct tcp_info ends early */
 static struct connection *starts_request; /* whenever the kernel is queried; NULL: none */
+static int unacknowledged = -1;           /* the socket whose peer acknowledges nothing */
 
 int __real_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
 int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size);
@@ -39,7 +39,11 @@ int __wrap_getsockopt(int fd, int level, int name, void *value, socklen_t *size)
         *size = 104; /* Linux 3.14 */
     if (starts_request != NULL)
         atomic_store(&starts_request->in_request, true);
-    return __real_getsockopt(fd, level, name, value, size);
+    if (__real_getsockopt(fd, level, name, value, size) != 0)
+        return -1;
+    if (fd == unacknowledged && name == TCP_INFO)
+        ((struct tcp_info *)value)->tcpi_unacked = 1;
+    return 0;
 }
 
 int64_t __wrap_monotonic_milliseconds(void)
@@ -79,6 +83,7 @@ static struct pair open_pair(void)
     socklen_t size = sizeof address;
     struct pair pair = {0};
 
+    unacknowledged = -1;
     assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
     pair.client = client_connect(ntohs(address.sin_port));
     do {
@@ -115,8 +120,8 @@ static void end_client(const struct pair *pair)
     assert_int_equal(poll(&end, 1, PATIENCE), 1);
 }
 
-/* Waits until the kernel reports data that the client has not acknowledged, or not been sent. */
-static void wait_for_unread(int socket, bool is_unacknowledged, bool is_unsent)
+/* Waits until everything is acknowledged, and there is unsent data or none. */
+static void wait_for_sending(int socket, bool is_unsent)
 {
     const int64_t deadline = __real_monotonic_milliseconds() + PATIENCE;
     struct tcp_info info = {0};
@@ -125,20 +130,7 @@ static void wait_for_unread(int socket, bool is_unacknowledged, bool is_unsent)
     do {
         assert_true(__real_monotonic_milliseconds() < deadline);
         assert_int_equal(__real_getsockopt(socket, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
-    } while ((info.tcpi_unacked > 0) != is_unacknowledged ||
-             (info.tcpi_notsent_bytes > 0) != is_unsent);
-}
-
-/* Makes the client's kernel drop everything that arrives, so that nothing is acknowledged. */
-static void send_unacknowledged(const struct pair *pair)
-{
-    static struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
-    const struct sock_fprog program = {.len = 1, .filter = &drop};
-
-    assert_int_equal(
-        setsockopt(pair->client, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program), 0);
-    client_send_text(pair->server, "a response");
-    wait_for_unread(pair->server, true, false);
+    } while (info.tcpi_unacked > 0 || (info.tcpi_notsent_bytes > 0) != is_unsent);
 }
 
 /* Fills the client's buffer, so that the server's kernel cannot send any more. */
@@ -148,13 +140,20 @@ static void send_unsent(const struct pair *pair)
 
     while (send(pair->server, bytes, sizeof bytes, MSG_DONTWAIT) > 0)
         ;
-    wait_for_unread(pair->server, false, true);
+    wait_for_sending(pair->server, true);
 }
 
 static void send_acknowledged(const struct pair *pair)
 {
     client_send_text(pair->server, "a response");
-    wait_for_unread(pair->server, false, false);
+    wait_for_sending(pair->server, false);
+}
+
+/* The kernel reports unacknowledged data, as while packets are lost. */
+static void send_unacknowledged(const struct pair *pair)
+{
+    send_acknowledged(pair);
+    unacknowledged = pair->server;
 }
 
 /* How a response was sent that the client has not read. */

@@ -77,9 +77,10 @@ void __wrap_free(void *block)
 
 char *__wrap_strdup(const char *text)
 {
-    char *copy = __wrap_malloc(strlen(text) + 1);
+    const size_t size = strlen(text) + 1;
+    char *copy = __wrap_malloc(size);
 
-    return copy == NULL ? NULL : strcpy(copy, text);
+    return copy == NULL ? NULL : memcpy(copy, text, size);
 }
 
 /* Returns constants, so that two expositions are equal. */
