@@ -58,6 +58,12 @@ wait_until_healthy() {
     expect 'health' "$health" healthy
 }
 
+# The program is ready, but the engine may need some seconds more to forward the published port to it.
+wait_until_reachable() {
+    curl --silent --show-error --fail --max-time 10 --retry 30 --retry-delay 1 --retry-all-errors --output "$work/body" \
+        "http://$HOST:$port/readyz" 2>"$work/tries" || expect 'published port' "$(tail -n 1 "$work/tries")" 'an answer'
+}
+
 # ask METHOD PATH: leaves the head in work/head and the body in work/body. Prints the status.
 ask() {
     if [ "$1" = HEAD ]; then set -- --head "$2"; else set -- --request "$1" "$2"; fi
@@ -167,6 +173,7 @@ scripts/build-info.sh values >"$work/values"
 document >"$work/document"
 start
 wait_until_healthy
+wait_until_reachable
 ask_everything
 check_labels
 check_image

@@ -19,6 +19,7 @@ finish() {
     status=$?
     trap '' HUP INT TERM
     if [ -n "$pid" ]; then
+        [ "$status" = 0 ] || { echo 'with-engine: the last lines of the log of the engine:' && tail -n 20 "$work/log"; } >&2
         kill "$pid" 2>/dev/null || echo 'with-engine: the engine has ended before its time' >&2
         wait "$pid" || [ "$status" != 0 ] || status=1
     fi

@@ -161,7 +161,8 @@ image_is_run_with_make() {
         sleep 0.1
     done
     port=$("$DOCKER" port "$container" 5000/tcp | head -n 1)
-    quietly curl -fsS "http://localhost:${port##*:}/version"
+    # The engine may need some seconds to forward the published port.
+    quietly curl -fsS --retry 30 --retry-delay 1 --retry-all-errors "http://localhost:${port##*:}/version"
     "$DOCKER" stop "$container" >/dev/null
     wait $run || fail "ended with $?: $(cat "$scratch/run")"
 }
