@@ -565,6 +565,9 @@ $(OUT)/build-info.args: FORCE
 	@scripts/build-info.sh > $@.new || { rm -f $@.new; exit 1; }
 	@$(keep)
 
+$(OUT)/build-info.values: $(OUT)/build-info.args
+	@scripts/build-info.sh values > $@
+
 # All that most tests need to know: they are not compiled anew for every commit.
 $(OUT)/name.args: $(OUT)/build-info.args
 	@grep '^-DNAME=' $< > $@.new
@@ -603,11 +606,10 @@ $(OUT)/licenses.txt: scripts/licenses.sh LICENSE $(OUT)/libraries $(OUT)/build-i
 $(OUT)/licenses.gz: $(OUT)/licenses.txt
 	@gzip -9n < $< > $@
 
-# Nobody who is sent these needs their indentation. In JSON no text has a quote, a colon and a space: the tests compare.
-$(OUT)/page.html $(OUT)/badge.svg: $(OUT)/%: src/%
-	@mkdir -p $(@D)
-	@sed 's/^ *//' $< > $@
+$(OUT)/page.html $(OUT)/badge.svg: $(OUT)/%: src/% scripts/fill-template.awk $(OUT)/build-info.values
+	@LC_ALL=C awk -f scripts/fill-template.awk $(OUT)/build-info.values $< > $@
 
+# Without indentation. In JSON no text has a quote, a colon and a space: the tests compare.
 $(OUT)/%.json: src/%.json
 	@mkdir -p $(@D)
 	@sed -e 's/^ *//' -e 's/": /":/' $< | tr -d '\n' > $@
@@ -622,10 +624,8 @@ $(OUT)/%.inc: $(OUT)/%
 	@od -An -v -tu1 $< > $@.new
 	@sed -e 's/  */,/g' -e 's/^,//' -e 's/$$/,/' $@.new > $@
 
-$(OUT)/src/licenses.o $(OUT)/src/page.o $(OUT)/src/openapi.o: ALL_CFLAGS += -I$(OUT)
-$(OUT)/src/licenses.o: $(OUT)/licenses.gz.inc
-$(OUT)/src/page.o: $(OUT)/page.html.inc $(OUT)/page.style.h $(OUT)/badge.svg.inc
-$(OUT)/src/openapi.o: $(OUT)/openapi.json.inc
+$(OUT)/src/embedded.o: ALL_CFLAGS += -I$(OUT)
+$(OUT)/src/embedded.o: $(EMBEDDED)
 
 # The static one is what ships: stripped, with its debug information beside it. No link to that: its checksum
 # would bring the folder of the build into the program.

@@ -2,12 +2,13 @@
 #ifndef VERSIOND_BUILD_INFO_H
 #define VERSIOND_BUILD_INFO_H
 
-#include <stdbool.h>
-#include <stddef.h>
+/* Maximum lengths of the name and of each other string, without the NUL. */
+enum { BUILD_INFO_NAME_MAX = 63, BUILD_INFO_TEXT_MAX = 512 };
 
-/* All strings are UTF-8 and static. Only `source` and `build` may be NULL: unknown. */
+/* All strings are UTF-8 and static. scripts/build-info.sh checks their formats when the program is
+ * built. Only `source` and `build` may be NULL: unknown. */
 struct build_info {
-    const char *name;        /* of the service: lower-case letters, digits and '-' */
+    const char *name;        /* of the service: a lower-case letter, then these, digits and '-' */
     const char *version;     /* SemVer 2.0.0, without a leading 'v' */
     const char *commit;      /* 40 lower-case hex digits, or "unknown" */
     const char *description; /* no control characters */
@@ -19,11 +20,6 @@ struct build_info {
 /* Returns the values of the macros NAME, VERSION, COMMIT, DESCRIPTION, BUILD_DATE and, if defined,
  * SOURCE_URL and BUILD_URL. */
 struct build_info build_info_get(void);
-
-/* Checks the format of every value. Returns true if all are valid. Otherwise returns false and
- * writes the first invalid macro, its value and the format to `error` (of `size` bytes), on one
- * line without a newline. */
-bool build_info_check(const struct build_info *info, char *error, size_t size);
 
 /* Makes the document served at /version: one line of JSON that ends with a newline.
  * Returns NULL if out of memory. The caller frees the string with free(). */

@@ -52,13 +52,13 @@ check() {
 }
 
 # check_description VALUE: valid UTF-8 without control characters, the C1 ones (U+0080 to U+009F,
-# bytes c2 80 to c2 9f) included.
+# bytes c2 80 to c2 9f) included. Only what UTF-16 can hold is UTF-8 (RFC 3629, section 3).
 check_description() {
     format='1 to 512 bytes of UTF-8 without control characters'
     case ${#1} in 0) refuse DESCRIPTION '' "$format" ;; esac
     [ "${#1}" -le 512 ] || refuse DESCRIPTION "$1" "$format"
     case $1 in *[!\ -~]*) ;; *) return 0 ;; esac # all of it is printable ASCII
-    printf '%s' "$1" | iconv -f UTF-8 -t UTF-8 >/dev/null 2>&1 || refuse DESCRIPTION "$1" "$format"
+    printf '%s' "$1" | iconv -f UTF-8 -t UTF-16 >/dev/null 2>&1 || refuse DESCRIPTION "$1" "$format"
     case $(printf '%s' "$1" | od -An -v -tx1 | tr -d '\n') in
     *' 0'[0-9a-f]* | *' 1'[0-9a-f]* | *' 7f'* | *' c2 8'[0-9a-f]* | *' c2 9'[0-9a-f]*)
         refuse DESCRIPTION "$1" "$format"

@@ -11,8 +11,8 @@
 #include "address.h"
 #include "build_info.h"
 #include "config.h"
+#include "embedded.h"
 #include "handlers.h"
-#include "licenses.h"
 #include "lifecycle.h"
 #include "listener.h"
 #include "log.h"
@@ -72,7 +72,7 @@ static int print_help(const struct build_info *info)
 static int print_licenses(const struct build_info *info)
 {
     size_t size = 0;
-    const unsigned char *const file = licenses_get(&size);
+    const unsigned char *const file = embedded_licenses(&size);
 
     if (isatty(STDOUT_FILENO))
         return fail(info->name, "--licenses: the output is a gzip file; pipe it to gunzip",
@@ -282,8 +282,6 @@ int main(int argc, char *argv[])
 
     if (!open_standard_descriptors())
         return fail(info.name, "cannot open /dev/null", EXIT_FAILED);
-    if (!build_info_check(&info, error, sizeof error))
-        return fail(info.name, error, EXIT_FAILED);
     if (config_read(&config, argc, argv, error, sizeof error) < 0)
         return fail(info.name, error, EXIT_BAD_SETTING);
     switch (config.action) {

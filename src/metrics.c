@@ -248,7 +248,7 @@ static void print_seconds(FILE *out, const char *name, uint64_t value, uint64_t 
 
 static void print_build(FILE *out, const struct build_info *info)
 {
-    char name[sizeof "_build_info" + 64];
+    char name[BUILD_INFO_NAME_MAX + sizeof "_build_info"];
 
     (void)snprintf(name, sizeof name, "%s_build_info", info->name);
     for (char *dash = strchr(name, '-'); dash != NULL; dash = strchr(dash, '-'))

@@ -11,8 +11,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-/* Fits the longest version (512 bytes) and the text around it. */
-enum { MESSAGE_MAX = 1024 };
+#include "build_info.h"
+
+/* Fits the longest version and the text around it. */
+enum { MESSAGE_MAX = BUILD_INFO_TEXT_MAX + 128 };
 
 static void log_failure(struct log *log, const char *error)
 {

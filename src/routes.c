@@ -3,10 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "embedded.h"
 #include "json.h"
 #include "metrics.h"
-#include "openapi.h"
-#include "page.h"
 #include "request.h"
 
 #define JSON "application/json"
@@ -46,18 +45,20 @@ static char *make_metrics(const struct route_context *context)
 
 static char *make_page(const struct route_context *context)
 {
-    return page_create(context->info);
+    (void)context;
+    return strdup(embedded_page);
 }
 
 static char *make_badge(const struct route_context *context)
 {
-    return page_create_badge(context->info);
+    (void)context;
+    return strdup(embedded_badge);
 }
 
 static char *make_openapi(const struct route_context *context)
 {
     (void)context;
-    return openapi_create();
+    return strdup(embedded_openapi);
 }
 
 enum { READ = METHOD_GET | METHOD_HEAD | METHOD_OPTIONS };
@@ -82,7 +83,7 @@ static const struct route ROUTES[] = {
     {.path = "/",
      .methods = READ,
      .media_type = "text/html; charset=utf-8",
-     .content_security_policy = page_policy,
+     .content_security_policy = embedded_page_policy,
      .make = make_page},
     {.path = "/badge.svg",
      .methods = READ,

@@ -111,19 +111,23 @@ values_reach_the_program_byte_by_byte() {
 refuses_malformed_values_by_name() {
     tree
     long=$(printf '%0512d' 0)
-    for value in VERSION=1.2.3-0a.-.1+001 VERSION=10.20.30-alpha-a.b-c VERSION="1.2.3-a${long#0000000}" "DESCRIPTION=$long" RELEASE=0; do
+    for value in "NAME=$(printf '%063d' 0 | tr 0 a)" 'SOURCE_URL=http://[::1]:8080/' VERSION=1.2.3--1+0.-- \
+        VERSION=99999999999999999999999.999999999999999999.99999999999999999 VERSION=1.2.3-0a.-.1+001 VERSION=10.20.30-alpha-a.b-c VERSION="1.2.3-a${long#0000000}" "DESCRIPTION=$long" RELEASE=0; do
         info "$value" >"$scratch/said" || fail "refused: $(cat "$scratch/said")"
     done
     for value in VERSION=v1.2.3 VERSION=1.2 VERSION=01.2.3 VERSION=1.2.3-01 VERSION=1.2.3-a..b VERSION=1.2.3+ VERSION='1.2.3 ' \
+        VERSION=1.2.3.4 VERSION=1.2.3-a_b VERSION=1.2.3-a. VERSION=1.2.3-00 VERSION=1.2.3+a+b VERSION=1..3 VERSION=1.2.3+a_b \
         'VERSION=1.2.3";x' COMMIT=xyz COMMIT=${hash}0 COMMIT=0123456789ABCDEF0123456789ABCDEF01234567 COMMIT=unknown \
         SOURCE_DATE_EPOCH=-1 SOURCE_DATE_EPOCH=01 SOURCE_DATE_EPOCH=1e3 SOURCE_DATE_EPOCH=100000000000 \
-        SOURCE_URL=ftp://a SOURCE_URL=https:// 'SOURCE_URL=https://a b' 'BUILD_URL=https://a"b' 'BUILD_URL=javascript:alert(1)' \
-        RELEASE=yes NAME=A DESCRIPTION=; do
+        SOURCE_URL=ftp://a SOURCE_URL=https:// SOURCE_URL=http:///path SOURCE_URL=HTTPS://a 'SOURCE_URL=http://?' \
+        'SOURCE_URL=https://a b' 'BUILD_URL=https://a"b' 'BUILD_URL=javascript:alert(1)' \
+        RELEASE=yes NAME=A NAME=1a NAME=a_b NAME=-a "NAME=$(printf '%064d' 0 | tr 0 a)" DESCRIPTION=; do
         expect_refused "${value%%=*}: '${value#*=}' is not " "$value"
     done
     expect_refused "DESCRIPTION: 'a?b' is not" "DESCRIPTION=$(printf 'a\nb')"
     expect_refused "VERSION: '1.2.3?.' is not" "$(printf 'VERSION=1.2.3\n.')"
-    for bytes in '\033' '\177' '\302\205' '\377' '\300\257'; do
+    # Control characters; no UTF-8: a byte that never occurs, an overlong form, a surrogate, above U+10FFFF, five bytes, half a character.
+    for bytes in '\033' '\177' '\302\205' '\377' '\300\257' '\355\240\200' '\364\220\200\200' '\370\210\200\200\200' 'a\342\202'; do
         # shellcheck disable=SC2059 # escapes
         expect_refused 'DESCRIPTION: ' "DESCRIPTION=$(printf "$bytes")"
     done
@@ -132,6 +136,46 @@ refuses_malformed_values_by_name() {
     expect_refused 'RELEASE=1 needs what is missing: VERSION COMMIT' RELEASE=1
     expect_refused 'RELEASE=1 needs what is missing: SOURCE_DATE_EPOCH' RELEASE=1 VERSION=1.2.3 COMMIT=$hash
     expect_values "1.2.3 $hash 1970-01-01T00:00:00Z" RELEASE=1 VERSION=1.2.3 COMMIT=$hash SOURCE_DATE_EPOCH=0
+}
+
+# page VARIABLE=VALUE...: prints the page filled in with these values.
+page() {
+    env NAME=a DESCRIPTION=b VERSION=1.2.3 SOURCE_DATE_EPOCH=0 "$@" "$root/scripts/build-info.sh" values >"$scratch/values"
+    LC_ALL=C awk -f "$root/scripts/fill-template.awk" "$scratch/values" "$root/src/page.html" >"$scratch/page"
+    sed '1,/^<h1>/{/^<h1>/!d;};/^<nav/,$d' "$scratch/page"
+}
+
+page_has_the_known_values_escaped() {
+    tree
+    expect_equal "$(page)" '<h1>a <b>1.2.3</b></h1>
+<p>b</p>
+<dl>
+<dt>Commit</dt>
+<dd><code>unknown</code></dd>
+<dt>Built</dt>
+<dd><time>1970-01-01T00:00:00Z</time></dd>
+</dl>'
+    expect_equal "$(page COMMIT=$hash SOURCE_URL="https://a/?b=c&d='e'" BUILD_URL='http://b/&' \
+        DESCRIPTION="Grüße & \\& <b> \"c\" 'd' {{version}} %s = \\1")" "<h1>a <b>1.2.3</b></h1>
+<p>Grüße &amp; \\&amp; &lt;b&gt; &quot;c&quot; &#39;d&#39; {{version}} %s = \\1</p>
+<dl>
+<dt>Commit</dt>
+<dd><a href=\"https://a/?b=c&amp;d=&#39;e&#39;\"><code>$hash</code></a></dd>
+<dt>Built</dt>
+<dd><time>1970-01-01T00:00:00Z</time></dd>
+<dt>CI run</dt>
+<dd><a href=\"http://b/&amp;\">http://b/&amp;</a></dd>
+</dl>"
+    ! grep '{{[#^]' "$scratch/page" || fail 'a condition is left'
+}
+
+badge_fits_the_version() {
+    for version in 0.0.1 "1.2.3-$(printf '%0506d' 0 | tr 0 a)"; do
+        echo "VERSION=$version" >"$scratch/values"
+        awk -f scripts/fill-template.awk "$scratch/values" src/badge.svg >"$scratch/badge"
+        grep -qF "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"$((7 * ${#version} + 73))\"" "$scratch/badge" || fail "$(cat "$scratch/badge")"
+        grep -qxF "<text x=\"67\" y=\"14\" textLength=\"$((7 * ${#version}))\">$version</text>" "$scratch/badge" || fail "$(cat "$scratch/badge")"
+    done
 }
 
 # make_info VARIABLE=VALUE...: as info, through make.
@@ -174,5 +218,5 @@ refuses_libraries_that_a_request_crashes() {
 }
 
 run_tests takes_version_commit_and_time_from_git tarball_and_clone_without_git_know_their_commit \
-    values_reach_the_program_byte_by_byte refuses_malformed_values_by_name make_passes_values_on_or_refuses_them \
+    values_reach_the_program_byte_by_byte page_has_the_known_values_escaped badge_fits_the_version refuses_malformed_values_by_name make_passes_values_on_or_refuses_them \
     links_tests_without_lto dockerfile_has_the_name_and_description_of_the_makefile refuses_libraries_that_a_request_crashes

@@ -6,9 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "embedded.h"
 #include "fuzz.h"
-#include "openapi.h"
-#include "page.h"
 
 /* The groups of HEAD, each optional header with its line. */
 enum group { CONNECTION = 2, TYPE = 4, ALLOW = 6, POLICY = 7, LENGTH = 8, GROUPS = 10 };
@@ -49,12 +48,9 @@ static void free_documents(void)
 
 void responses_init(const struct build_info *info)
 {
-    char *const bodies[] = {strdup("{\"status\":\"ok\"}\n"),
-                            strdup("{\"status\":\"ready\"}\n"),
-                            openapi_create(),
-                            build_info_document(info),
-                            page_create(info),
-                            page_create_badge(info)};
+    char *const bodies[] = {strdup("{\"status\":\"ok\"}\n"), strdup("{\"status\":\"ready\"}\n"),
+                            strdup(embedded_openapi),        build_info_document(info),
+                            strdup(embedded_page),           strdup(embedded_badge)};
 
     for (size_t i = 0; i < DOCUMENTS; i++) {
         expect(bodies[i] != NULL, "memory");

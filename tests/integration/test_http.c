@@ -10,8 +10,7 @@
 #include "build_info.h"
 #include "client.h"
 #include "documents.h"
-#include "openapi.h"
-#include "page.h"
+#include "embedded.h"
 #include "process.h"
 #include "routes.h"
 #include "text.h"
@@ -87,13 +86,13 @@ static void get_returns_the_document(void **state)
     const struct server *server = *state;
     const struct build_info info = build_info_get();
     char *const document = build_info_document(&info);
-    char *const description = openapi_create();
     const struct {
         const char *path;
         const char *body;
     } rows[] = {
-        {"/version", document},    {"/version?x=1&y", document}, {"/__version__", document},
-        {"/healthz", DOCUMENT_OK}, {"/readyz", DOCUMENT_READY},  {"/openapi.json", description},
+        {"/version", document},      {"/version?x=1&y", document},
+        {"/__version__", document},  {"/healthz", DOCUMENT_OK},
+        {"/readyz", DOCUMENT_READY}, {"/openapi.json", embedded_openapi},
     };
 
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -107,25 +106,21 @@ static void get_returns_the_document(void **state)
         }
     }
     free(document);
-    free(description);
 }
 
 static void page_and_badge_have_a_content_security_policy(void **state)
 {
-    const struct build_info info = build_info_get();
-    char *const page = page_create(&info);
-    char *const badge = page_create_badge(&info);
     const struct {
         const char *target;
         const char *type;
         const char *policy;
         const char *body;
     } rows[] = {
-        {"/", "text/html; charset=utf-8", page_policy, page},
-        {"http://a", "text/html; charset=utf-8", page_policy, page},
-        {PREFIX "/", "text/html; charset=utf-8", page_policy, page},
-        {"/badge.svg", "image/svg+xml", "default-src 'none'", badge},
-        {PREFIX "/badge.svg", "image/svg+xml", "default-src 'none'", badge},
+        {"/", "text/html; charset=utf-8", embedded_page_policy, embedded_page},
+        {"http://a", "text/html; charset=utf-8", embedded_page_policy, embedded_page},
+        {PREFIX "/", "text/html; charset=utf-8", embedded_page_policy, embedded_page},
+        {"/badge.svg", "image/svg+xml", "default-src 'none'", embedded_badge},
+        {PREFIX "/badge.svg", "image/svg+xml", "default-src 'none'", embedded_badge},
     };
 
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
@@ -146,8 +141,6 @@ static void page_and_badge_have_a_content_security_policy(void **state)
         free(actual);
         free(expected);
     }
-    free(page);
-    free(badge);
 }
 
 /* Cuts a response before its Content-Length, which varies for /metrics. */

@@ -1,5 +1,5 @@
 /* What a process cannot be made to do from outside; tests/e2e/test_cli.c covers the rest. */
-/* wraps: open isatty getsockname build_info_check lifecycle_block_signals resources_open_files */
+/* wraps: open isatty getsockname lifecycle_block_signals resources_open_files */
 /* wraps: resources_cpus metrics_create handlers_create listener_take sandbox_enter server_start */
 /* wraps: lifecycle_run server_stop */
 /* main() becomes an ordinary function. Included first because cmocka defines fail() too. */
@@ -19,20 +19,7 @@ int versiond_main(int argc, char *argv[]);
 #include "inspect.h"
 
 /* The condition or step that fails, and the steps taken, a letter each. */
-enum step {
-    NONE,
-    DEVNULL,
-    TTY,
-    NAMELESS,
-    BUILD,
-    SIGNALS,
-    METRICS,
-    HANDLERS,
-    TAKE,
-    SANDBOX,
-    START,
-    RUN
-};
+enum step { NONE, DEVNULL, TTY, NAMELESS, SIGNALS, METRICS, HANDLERS, TAKE, SANDBOX, START, RUN };
 static enum step failing;
 static char trace[16];
 
@@ -49,7 +36,6 @@ static struct log seen_log;
 
 int __real_open(const char *path, int flags, ...);
 int __wrap_open(const char *path, int flags, ...);
-bool __wrap_build_info_check(const struct build_info *info, char *error, size_t size);
 int __wrap_lifecycle_block_signals(void);
 unsigned __wrap_resources_open_files(void);
 unsigned __wrap_resources_cpus(const char *root, const char *self);
@@ -78,12 +64,6 @@ static bool take_step(enum step step, char letter)
 int __wrap_open(const char *path, int flags, ...)
 {
     return failing == DEVNULL ? -1 : __real_open(path, flags);
-}
-
-bool __wrap_build_info_check(const struct build_info *info, char *error, size_t size)
-{
-    (void)snprintf(error, size, "VERSION of %s: 'v1'", info->name);
-    return failing != BUILD;
 }
 
 int __wrap_lifecycle_block_signals(void)
@@ -290,7 +270,6 @@ static void each_failing_step_is_logged_and_ends_the_program(void **state)
         {NONE, 0, NULL, SERVED(LOOPBACK, HOLDS("all of it"), ""), "smht" ENTER "SRT"},
         {NONE, 0, "--sandbox=off", SERVED(LOOPBACK, "off", ""), "smhtSRT"},
         {NONE, 2, "--port=x", NAME ": --port: 'x' is not an integer from 0 to 65535\n", ""},
-        {BUILD, 1, "--port=x", NAME ": VERSION of " NAME ": 'v1'\n", ""},
         {TTY, 1, "--licenses", NAME ": --licenses: the output is a gzip file; pipe it to gunzip\n",
          ""},
         {SIGNALS, 1, NULL, ERROR("cannot block signals", "Operation not permitted"), "s"},

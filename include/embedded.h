@@ -1,0 +1,25 @@
+/* The documents that the build writes into the program. */
+#ifndef VERSIOND_EMBEDDED_H
+#define VERSIOND_EMBEDDED_H
+
+#include <stddef.h>
+
+/* The HTML status page: src/page.html with the build information filled in, in UTF-8. Its links are
+ * relative, so that it works under any prefix that ends with '/'. */
+extern const char embedded_page[];
+
+/* Content-Security-Policy of the page: allows its style element, images of the same origin and data
+ * URLs, and nothing else. */
+extern const char embedded_page_policy[];
+
+/* The SVG badge with the version: src/badge.svg, filled in. */
+extern const char embedded_badge[];
+
+/* The description of the HTTP interface, src/openapi.json, as one line. */
+extern const char embedded_openapi[];
+
+/* Returns the licenses of the program and of the libraries linked into it (see scripts/licenses.sh)
+ * as a gzip file (RFC 1952), and stores its size in `*size`. */
+const unsigned char *embedded_licenses(size_t *size);
+
+#endif
