@@ -1,7 +1,6 @@
 /* Graceful shutdown: no request that has arrived is lost. */
 #include "test.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -12,11 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "client.h"
 #include "clock.h"
 #include "documents.h"
+#include "inspect.h"
 #include "process.h"
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -30,21 +31,38 @@ static const struct client_answer DRAINING_CLOSE = {"503 Service Unavailable", T
 /* A timeout long enough to fail any test in which the shutdown waits for it. */
 static const char *const PATIENT[] = {"--port=0", "--shutdown-timeout=10m", NULL};
 
+#define LINE(level, text) "{\"time\":\"TIME\",\"level\":\"" level "\",\"msg\":\"" text "}\n"
+#define DRAINING(delay, timeout)                                                                   \
+    LINE("info", "draining\",\"signal\":\"SIGTERM\",\"drain_delay_ms\":" #delay                    \
+                 ",\"shutdown_timeout_ms\":" #timeout)
+#define SECOND LINE("warn", "second signal, exiting immediately\"")
+#define TIMED_OUT(count)                                                                           \
+    LINE("warn", "shutdown timeout, closing connections\",\"connections\":" #count)
+#define STOPPED LINE("info", "stopped\"")
+
 static void drain(struct process *process)
 {
     process_signal(process, SIGTERM);
     (void)process_wait_for(process, "\"msg\":\"draining\"");
 }
 
-static void expect_exit(struct process *process, int code)
+/* Waits for the process to exit with `code`, and checks what it has logged since it was listening.
+ */
+static void expect_exit(struct process *process, int code, const char *lines)
 {
-    assert_int_equal(process_wait(process), code);
+    const int actual = process_wait(process);
+
+    inspect_replace_times(process->stderr_text);
+    assert_string_equal(strchr(process->stderr_text, '\n') + 1, lines);
+    assert_int_equal(actual, code);
     process_end(process);
 }
 
+/* All pipelined requests are answered, and an empty line is no request. */
 static void serves_requests_during_the_drain_delay(void **state)
 {
-    static const char *const arguments[] = {"--port=0", "--drain-delay=10m", NULL};
+    static const char *const arguments[] = {"--port=0", "--drain-delay=10m", "--access-log=off",
+                                            NULL};
     uint16_t port = 0;
     struct process *process = process_serve(arguments, &port);
     const int before = client_connect(port);
@@ -53,42 +71,15 @@ static void serves_requests_during_the_drain_delay(void **state)
     (void)state;
     client_expect_answer(before, GET("/healthz"), &ALIVE);
     drain(process);
-    client_expect_answer(before, GET("/healthz"), &ALIVE_CLOSE);
+    client_expect_answer(before, GET("/healthz") GET("/healthz") GET("/healthz"), &ALIVE);
+    client_expect_answer(before, "", &ALIVE);
+    client_expect_answer(before, "", &ALIVE_CLOSE);
     after = client_connect(port);
-    client_expect_answer(after, GET("/readyz"), &DRAINING_CLOSE);
+    client_expect_answer(after, "\r\n" GET("/readyz"), &DRAINING_CLOSE);
     (void)close(before);
     (void)close(after);
     process_signal(process, SIGTERM);
-    (void)process_wait_for(process, "\"msg\":\"second signal, exiting immediately\"");
-    expect_exit(process, 1);
-}
-
-static void answers_pipelined_requests_before_closing(void **state)
-{
-    static const char *const arguments[] = {"--port=0", "--drain-delay=10m", NULL};
-    uint16_t port = 0;
-    struct process *process = process_serve(arguments, &port);
-    const int client = client_connect(port);
-    char *open_response = client_print_answer(&ALIVE);
-    char *last_response = client_print_answer(&ALIVE_CLOSE);
-    char *responses[3];
-
-    (void)state;
-    drain(process);
-    client_send_text(client, GET("/healthz") GET("/healthz") GET("/healthz"));
-    for (size_t i = 0; i < COUNT_OF(responses); i++)
-        responses[i] = client_receive(client, false);
-    client_expect_closed(client);
-    assert_string_equal(responses[0], open_response);
-    assert_string_equal(responses[1], open_response);
-    assert_string_equal(responses[2], last_response);
-    for (size_t i = 0; i < COUNT_OF(responses); i++)
-        free(responses[i]);
-    free(open_response);
-    free(last_response);
-    (void)close(client);
-    process_signal(process, SIGTERM);
-    expect_exit(process, 1);
+    expect_exit(process, 1, DRAINING(600000, 8000) SECOND STOPPED);
 }
 
 /* Waits until the kernel refuses connections, because the server has stopped accepting. A
@@ -113,84 +104,51 @@ static void wait_until_refused(uint16_t port)
     }
 }
 
-/* Sends the first `length` bytes of a request, and the rest once the server has stopped accepting.
- */
-static void expect_finished(size_t length)
+/* What a client sends before the signal, and once the server refuses connections. */
+static void finishes_requests_and_closes_idle_connections(void **state)
 {
-    static const char request[] = GET("/healthz");
-    uint16_t port = 0;
-    struct process *process = process_serve(PATIENT, &port);
-    const int client = client_connect(port);
-
-    print_message("%zu bytes before the shutdown\n", length);
-    client_expect_answer(client, GET("/healthz"), &ALIVE);
-    client_send(client, request, length);
-    drain(process);
-    wait_until_refused(port);
-    assert_true(client_is_quiet(client));
-    client_expect_answer(client, request + length, &ALIVE_CLOSE);
-    (void)close(client);
-    expect_exit(process, 0);
-}
-
-static void finishes_requests_in_flight(void **state)
-{
-    (void)state;
-    expect_finished(strlen("GET"));                                  /* after the method */
-    expect_finished(strlen("GET /hea"));                             /* within the target */
-    expect_finished(strlen("GET /healthz HTTP/1.1\r\nHost: a"));     /* within the headers */
-    expect_finished(strlen("GET /healthz HTTP/1.1\r\nHost: a\r\n")); /* before the empty line */
-}
-
-static void closes_idle_connections(void **state)
-{
-    uint16_t port = 0;
-    struct process *process = process_serve(PATIENT, &port);
-    const int used = client_connect(port);
-    const int silent = client_connect(port);
+    static const struct {
+        const char *before;
+        const char *after; /* completes a request; NULL: nothing */
+        int second;        /* signal instead; 0: none */
+    } rows[] = {
+        {GET("/healthz") "GET", " /healthz HTTP/1.1\r\nHost: a\r\n\r\n", 0},
+        {GET("/healthz") "GET /hea", "lthz HTTP/1.1\r\nHost: a\r\n\r\n", 0},
+        {GET("/healthz") "GET /healthz HTTP/1.1\r\nHost: a", "\r\n\r\n", 0},
+        {GET("/healthz") "GET /healthz HTTP/1.1\r\nHost: a\r\n", "\r\n", 0},
+        {GET("/healthz") "GET /", NULL, SIGINT},
+        {"", NULL, 0},
+        {GET("/healthz"), NULL, 0},
+        {"\r\n" GET("/healthz"), NULL, 0}, /* some clients send empty lines */
+        {GET("/healthz") "\r\n", NULL, 0},
+    };
 
     (void)state;
-    client_expect_answer(used, GET("/healthz"), &ALIVE);
-    drain(process);
-    client_expect_closed(used);
-    client_expect_closed(silent);
-    (void)close(used);
-    (void)close(silent);
-    expect_exit(process, 0);
-}
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        uint16_t port = 0;
+        struct process *process = process_serve(PATIENT, &port);
+        const int client = client_connect(port);
 
-/* Some clients send an empty line before or after a request. */
-static void closes_connections_idle_after_an_empty_line(void **state)
-{
-    uint16_t port = 0;
-    struct process *process = process_serve(PATIENT, &port);
-    const int before = client_connect(port);
-    const int after = client_connect(port);
-
-    (void)state;
-    client_expect_answer(before, "\r\n" GET("/healthz"), &ALIVE);
-    client_expect_answer(after, GET("/healthz") "\r\n", &ALIVE);
-    drain(process);
-    client_expect_closed(before);
-    client_expect_closed(after);
-    (void)close(before);
-    (void)close(after);
-    expect_exit(process, 0);
-}
-
-static void closes_after_a_request_with_an_empty_line(void **state)
-{
-    static const char *const arguments[] = {"--port=0", "--drain-delay=10m", NULL};
-    uint16_t port = 0;
-    struct process *process = process_serve(arguments, &port);
-    const int client = client_connect(port);
-
-    (void)state;
-    drain(process);
-    client_expect_answer(client, "\r\n" GET("/healthz"), &ALIVE_CLOSE);
-    (void)close(client);
-    process_signal(process, SIGTERM);
-    expect_exit(process, 1);
+        print_message("%s\n", rows[i].before);
+        client_send_text(client, rows[i].before);
+        if (strstr(rows[i].before, GET("/healthz")) != NULL)
+            client_expect_answer(client, "", &ALIVE);
+        drain(process);
+        if (rows[i].after != NULL || rows[i].second != 0) {
+            wait_until_refused(port);
+            assert_true(client_is_quiet(client));
+        }
+        if (rows[i].second != 0)
+            process_signal(process, rows[i].second);
+        if (rows[i].after != NULL)
+            client_expect_answer(client, rows[i].after, &ALIVE_CLOSE);
+        client_expect_closed(client);
+        (void)close(client);
+        if (rows[i].second == 0)
+            expect_exit(process, 0, DRAINING(0, 600000) STOPPED);
+        else
+            expect_exit(process, 1, DRAINING(0, 600000) SECOND STOPPED);
+    }
 }
 
 /* Checks that requests are answered that arrive while the process is stopped, on connections that
@@ -226,7 +184,7 @@ static void expect_backlog_answered(const char *const *arguments, size_t size)
     client_expect_closed(idle);
     (void)close(accepted);
     (void)close(idle);
-    expect_exit(process, 0);
+    expect_exit(process, 0, DRAINING(0, 600000) STOPPED);
 }
 
 static void answers_requests_that_arrived_before_the_signal(void **state)
@@ -261,27 +219,37 @@ static void closes_requests_in_flight_at_the_timeout(void **state)
         client_expect_closed(clients[i]);
         (void)close(clients[i]);
     }
-    assert_non_null(
-        strstr(process->stderr_text,
-               "\"msg\":\"shutdown timeout, closing connections\",\"connections\":200}\n"));
-    expect_exit(process, 0);
+    expect_exit(process, 0, DRAINING(0, 1) TIMED_OUT(200) STOPPED);
 }
 
-static void second_signal_closes_requests_in_flight(void **state)
+/* A service manager kills a service that takes longer to stop than it has announced. */
+static void notifies_the_service_manager(void **state)
 {
-    uint16_t port = 0;
-    struct process *process = process_serve(PATIENT, &port);
-    const int client = client_connect(port);
+    static const char *const arguments[] = {"--port=0", "--drain-delay=20ms",
+                                            "--shutdown-timeout=3s", NULL};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    socklen_t size = sizeof address.sun_family; /* the kernel chooses a name of five characters */
+    const int manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    char variable[32];
+    const char *const environment[] = {variable, NULL};
+    struct process *process = NULL;
+    char text[256] = "";
 
     (void)state;
-    client_expect_answer(client, GET("/healthz"), &ALIVE);
-    client_send_text(client, "GET /");
-    drain(process);
-    wait_until_refused(port);
-    process_signal(process, SIGINT);
-    client_expect_closed(client);
-    (void)close(client);
-    expect_exit(process, 1);
+    assert_int_equal(bind(manager, (const struct sockaddr *)&address, size), 0);
+    size = sizeof address;
+    assert_int_equal(getsockname(manager, (struct sockaddr *)&address, &size), 0);
+    (void)snprintf(variable, sizeof variable, "NOTIFY_SOCKET=@%.5s", address.sun_path + 1);
+    process = process_start(arguments, environment);
+    (void)process_wait_for_port(process);
+    process_signal(process, SIGTERM);
+    expect_exit(process, 0, DRAINING(20, 3000) STOPPED);
+    assert_true(recv(manager, text, sizeof text, MSG_DONTWAIT) > 0);
+    assert_memory_equal(text, "READY=1\n", strlen("READY=1\n"));
+    memset(text, 0, sizeof text);
+    assert_true(recv(manager, text, sizeof text - 1, MSG_DONTWAIT) > 0);
+    assert_string_equal(text, "STOPPING=1\nSTATUS=Draining\nEXTEND_TIMEOUT_USEC=8020000");
+    (void)close(manager);
 }
 
 /* A client that repeats a request until a response has Connection: close. */
@@ -335,21 +303,17 @@ static void shutdown_under_load_loses_no_request(void **state)
         assert_true(atomic_load(&loaders[i].has_close));
     }
     free(loaders);
-    expect_exit(process, 0);
+    expect_exit(process, 0, DRAINING(0, 600000) STOPPED);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(serves_requests_during_the_drain_delay),
-        cmocka_unit_test(answers_pipelined_requests_before_closing),
-        cmocka_unit_test(finishes_requests_in_flight),
-        cmocka_unit_test(closes_idle_connections),
-        cmocka_unit_test(closes_connections_idle_after_an_empty_line),
-        cmocka_unit_test(closes_after_a_request_with_an_empty_line),
+        cmocka_unit_test(finishes_requests_and_closes_idle_connections),
         cmocka_unit_test(answers_requests_that_arrived_before_the_signal),
         cmocka_unit_test(closes_requests_in_flight_at_the_timeout),
-        cmocka_unit_test(second_signal_closes_requests_in_flight),
+        cmocka_unit_test(notifies_the_service_manager),
         cmocka_unit_test(shutdown_under_load_loses_no_request),
     };
 

@@ -1,12 +1,11 @@
+/* The order and the times of a shutdown, on a clock that only waiting moves. The integration tests
+ * cover signals, the log and the notifications. */
 /* wraps: server_drain server_stop_accepting server_close_idle server_sweep */
-/* wraps: notify_stopping monotonic_milliseconds sigtimedwait sigprocmask */
+/* wraps: monotonic_milliseconds sigtimedwait sigprocmask */
 #include "test.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <signal.h>
-#include <stdio.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -14,75 +13,64 @@
 #include "failing.h"
 #include "inspect.h"
 #include "lifecycle.h"
-#include "notify.h"
 
-enum { START = 123456789, GRACE = 250, NOTIFIER = 4321 };
+enum { START = 123456789, GRACE = 250, SWEEP_INTERVAL = 1000, NEVER = -1 };
 
-/* What happens during a run, and what must come of it. All times are in milliseconds since the
- * start of the run, on a clock that only waiting moves. */
-struct row {
+/* A shutdown, and what must come of it. Times are in milliseconds since the signal. */
+static const struct row {
     const char *name;
-    struct {
-        int number; /* 0: none */
-        int64_t at;
-    } signals[2];
     uint32_t delay;
     uint32_t timeout;
-    size_t open[4];         /* connections left at each check; the last value repeats */
-    unsigned failing_wait;  /* number of the wait that fails; 0: none */
-    int error;              /* its errno */
-    int64_t sweep_interval; /* 0: 1000 */
-    /* Expected. */
+    size_t open[4];        /* connections left at each check; the last value repeats */
+    unsigned failing_wait; /* 0: none */
+    int error;             /* its errno */
     int result;
     int64_t end;
-    unsigned checks;
-    unsigned sweeps;
-    const char *calls; /* with their times; only the first that closes idle connections */
-    const char *lines; /* of the log */
+    int64_t stops_accepting;
+    int64_t closes_idle; /* for the first time */
+    unsigned checks;     /* of the connections */
+} ROWS[] = {
+    {"no connections", 0, 8000, {0}, 0, 0, 0, 10, 0, NEVER, 2},
+    {"a connection that ends", 0, 8000, {1, 0}, 0, 0, 0, 20, 0, NEVER, 3},
+    {"a connection counted late", 0, 8000, {0, 1, 0}, 0, 0, 0, 30, 0, NEVER, 4},
+    {"an interrupted delay", 1500, 8000, {0}, 3, EINTR, 0, 1510, 1500, 1500, 2},
+    {"a delay as long as the grace period", 250, 1, {3, 3, 3, 3}, 0, 0, 0, 251, 250, 250, 2},
+    {"a shorter delay", 249, 251, {3, 3, 3, 3}, 0, 0, 0, 500, 249, 259, 27},
+    {"no timeout", 0, 0, {3, 3, 3, 3}, 0, 0, 0, 0, 0, NEVER, 1},
+    {"a timeout", 0, 8003, {3, 3, 3, 3}, 0, 0, 0, 8003, 0, 250, 802},
+    {"an end at the timeout", 0, 10, {1, 0}, 0, 0, 0, 10, 0, NEVER, 2},
+    {"a failure before the signal", 0, 8000, {3, 3, 3, 3}, 1, EPERM, 1, 0, NEVER, NEVER, 0},
+    {"a failure during the delay", 0, 8000, {3, 3, 3, 3}, 2, EPERM, 1, 0, NEVER, NEVER, 0},
+    {"a failure during the shutdown", 0, 8000, {3, 3, 3, 3}, 3, EPERM, 1, 5, 0, NEVER, 1},
 };
 
 static const struct row *row;
 static int64_t now;
 static int64_t next_sweep;
+static int64_t stopped_accepting;
+static int64_t closed_idle;
 static unsigned checks;
-static unsigned sweeps;
 static unsigned waits;
-static unsigned received; /* signals */
-static char calls[512];
 
 void __wrap_server_drain(struct server *server);
 void __wrap_server_stop_accepting(struct server *server);
 size_t __wrap_server_close_idle(struct server *server, int64_t accepted);
 int64_t __wrap_server_sweep(struct server *server);
-void __wrap_notify_stopping(int notifier, uint32_t milliseconds, struct log *log);
 int64_t __wrap_monotonic_milliseconds(void);
 int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
-
-static void note(const char *call)
-{
-    const size_t used = strlen(calls);
-
-    (void)snprintf(calls + used, sizeof calls - used, "%s@%" PRId64 " ", call, now - START);
-}
+FAILING_WRAPPER(int, sigprocmask, -1, (int how, const sigset_t *set, sigset_t *old),
+                (how, set, old))
 
 void __wrap_server_drain(struct server *server)
 {
     (void)server;
-    note("drain");
+    assert_int_equal(now, START);
 }
 
 void __wrap_server_stop_accepting(struct server *server)
 {
     (void)server;
-    note("stop_accepting");
-}
-
-void __wrap_notify_stopping(int notifier, uint32_t milliseconds, struct log *log)
-{
-    (void)log;
-    assert_int_equal(notifier, NOTIFIER);
-    assert_int_equal(milliseconds, row->delay + row->timeout + 5000);
-    note("notify");
+    stopped_accepting = now - START;
 }
 
 size_t __wrap_server_close_idle(struct server *server, int64_t accepted)
@@ -93,8 +81,8 @@ size_t __wrap_server_close_idle(struct server *server, int64_t accepted)
     (void)server;
     if (accepted != INT64_MIN) {
         assert_int_equal(accepted, now - GRACE);
-        if (strstr(calls, "close_idle") == NULL)
-            note("close_idle");
+        if (closed_idle == NEVER)
+            closed_idle = now - START;
     }
     return row->open[check < last ? check : last];
 }
@@ -103,9 +91,8 @@ int64_t __wrap_server_sweep(struct server *server)
 {
     (void)server;
     assert_int_equal(now, next_sweep);
-    next_sweep += row->sweep_interval == 0 ? 1000 : row->sweep_interval;
-    sweeps++;
-    return next_sweep - now;
+    next_sweep += SWEEP_INTERVAL;
+    return SWEEP_INTERVAL;
 }
 
 int64_t __wrap_monotonic_milliseconds(void)
@@ -114,102 +101,53 @@ int64_t __wrap_monotonic_milliseconds(void)
     return now;
 }
 
-FAILING_WRAPPER(int, sigprocmask, -1, (int how, const sigset_t *set, sigset_t *old),
-                (how, set, old))
-
-/* Moves the clock by `timeout`, by half of it if interrupted, or to the next signal. */
+/* The first wait receives SIGTERM. Another moves the clock by `timeout`, or half of it if it fails.
+ */
 int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)
 {
     const int64_t length = timeout->tv_sec * 1000 + timeout->tv_nsec / 1000000;
+    const bool fails = ++waits == row->failing_wait;
 
     (void)info;
+    assert_int_equal(sigismember(set, SIGTERM), 1);
     assert_int_in_range(timeout->tv_nsec, 0, 999999999);
-    if (++waits == row->failing_wait) {
-        now += length / 2;
-        errno = row->error;
-        return -1;
-    }
-    if (received < COUNT_OF(row->signals) && row->signals[received].number != 0 &&
-        row->signals[received].at <= now - START + length) {
-        if (now < START + row->signals[received].at)
-            now = START + row->signals[received].at;
-        assert_int_equal(sigismember(set, row->signals[received].number), 1);
-        return row->signals[received++].number;
-    }
-    now += length;
-    errno = EAGAIN;
+    if (waits == 1 && !fails)
+        return SIGTERM;
+    if (waits > 1)
+        now += fails ? length / 2 : length;
+    errno = fails ? row->error : EAGAIN;
     return -1;
 }
 
-#define LINE(level, text) "{\"time\":\"TIME\",\"level\":\"" level "\",\"msg\":\"" text "}\n"
-#define DRAINING(signal, delay, timeout)                                                           \
-    LINE("info", "draining\",\"signal\":\"" signal "\",\"drain_delay_ms\":" #delay                 \
-                 ",\"shutdown_timeout_ms\":" #timeout)
-#define SECOND LINE("warn", "second signal, exiting immediately\"")
-#define TIMED_OUT LINE("warn", "shutdown timeout, closing connections\",\"connections\":3")
-#define CANNOT_WAIT LINE("error", "cannot wait for signals\",\"error\":\"Operation not permitted\"")
+#define CANNOT_WAIT                                                                                \
+    "{\"time\":\"TIME\",\"level\":\"error\",\"msg\":\"cannot wait for signals\","                  \
+    "\"error\":\"Operation not permitted\"}\n"
 
-/* clang-format off */
-#define TERM {SIGTERM, 0}
-#define STUCK {3, 3, 3, 3}
-/* clang-format on */
-#define DRAIN "drain@0 notify@0 "
-#define STOP DRAIN "stop_accepting@0 "
-#define TERM_8000 DRAINING("SIGTERM", 0, 8000)
-
-/* clang-format off */
-static const struct row ROWS[] = {
-    {"no connections", {TERM}, 0, 8000, {0}, 0, 0, 0, 0, 10, 2, 1, STOP, TERM_8000},
-    {"an interrupted wait", {{SIGINT, 5500}}, 0, 8000, {0}, 2, EINTR, 0, 0, 5510, 2, 6,
-     "drain@5500 notify@5500 stop_accepting@5500 ", DRAINING("SIGINT", 0, 8000)},
-    {"frequent sweeps", {{SIGHUP, 30}}, 0, 8000, {0}, 0, 0, 7, 0, 40, 2, 6,
-     "drain@30 notify@30 stop_accepting@30 ", DRAINING("SIGHUP", 0, 8000)},
-    {"a connection that ends", {TERM}, 0, 8000, {1, 0}, 0, 0, 0, 0, 20, 3, 1, STOP, TERM_8000},
-    {"a connection counted late", {TERM}, 0, 8000, {0, 1, 0}, 0, 0, 0, 0, 30, 4, 1, STOP, TERM_8000},
-    {"an interrupted delay", {TERM}, 1500, 8000, {0}, 3, EINTR, 0, 0, 1510, 2, 2,
-     DRAIN "stop_accepting@1500 close_idle@1500 ", DRAINING("SIGTERM", 1500, 8000)},
-    {"a delay that includes the grace period", {TERM}, 250, 1, STUCK, 0, 0, 0, 0, 251, 2, 1,
-     DRAIN "stop_accepting@250 close_idle@250 ", DRAINING("SIGTERM", 250, 1) TIMED_OUT},
-    {"a shorter delay", {TERM}, 249, 251, STUCK, 0, 0, 0, 0, 500, 27, 1,
-     DRAIN "stop_accepting@249 close_idle@259 ", DRAINING("SIGTERM", 249, 251) TIMED_OUT},
-    {"no timeout", {TERM}, 0, 0, STUCK, 0, 0, 0, 0, 0, 1, 1, STOP, DRAINING("SIGTERM", 0, 0) TIMED_OUT},
-    {"a timeout", {TERM}, 0, 8003, STUCK, 0, 0, 0, 0, 8003, 802, 9, STOP "close_idle@250 ",
-     DRAINING("SIGTERM", 0, 8003) TIMED_OUT},
-    {"an end at the timeout", {TERM}, 0, 10, {1, 0}, 0, 0, 0, 0, 10, 2, 1, STOP, DRAINING("SIGTERM", 0, 10)},
-    {"two signals at once", {TERM, {SIGINT, 0}}, 0, 8000, STUCK, 0, 0, 0, 1, 0, 0, 0, DRAIN, TERM_8000 SECOND},
-    {"a second signal during the shutdown", {TERM, {SIGTERM, 5432}}, 0, 8000, STUCK, 0, 0, 0, 1, 5432, 544, 6,
-     STOP "close_idle@250 ", TERM_8000 SECOND},
-    {"waiting is not permitted", {TERM}, 0, 8000, STUCK, 1, EPERM, 0, 1, 0, 0, 0, "", CANNOT_WAIT},
-    {"nor during the delay", {TERM}, 0, 8000, STUCK, 2, EPERM, 0, 1, 0, 0, 0, DRAIN, TERM_8000 CANNOT_WAIT},
-    {"nor during the shutdown", {TERM}, 0, 8000, STUCK, 3, EPERM, 0, 1, 5, 1, 1, STOP, TERM_8000 CANNOT_WAIT},
-};
-/* clang-format on */
-
-static void runs_until_a_signal_and_shuts_down(void **state)
+static void shuts_down_in_order_and_on_time(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT_OF(ROWS); i++) {
         const struct config config = {.drain_delay = ROWS[i].delay,
                                       .shutdown_timeout = ROWS[i].timeout};
         const int file = memfd_create("log", MFD_CLOEXEC);
-        char text[1024] = "";
+        char text[256] = "";
         struct log log;
 
         print_message("%s\n", ROWS[i].name);
+        log_init(&log, file, LOG_FORMAT_JSON, LOG_ERROR);
         row = &ROWS[i];
         now = next_sweep = START;
-        checks = sweeps = waits = received = 0;
-        calls[0] = '\0';
-        log_init(&log, file, LOG_FORMAT_JSON, LOG_DEBUG);
-        assert_int_equal(lifecycle_run(NULL, &config, &log, NOTIFIER), row->result);
-        assert_true(pread(file, text, sizeof text - 1, 0) >= 0);
-        (void)close(file);
-        inspect_replace_times(text);
-        assert_string_equal(text, row->lines);
-        assert_string_equal(calls, row->calls);
+        stopped_accepting = closed_idle = NEVER;
+        checks = waits = 0;
+        assert_int_equal(lifecycle_run(NULL, &config, &log, -1), row->result);
         assert_int_equal(now - START, row->end);
+        assert_int_equal(stopped_accepting, row->stops_accepting);
+        assert_int_equal(closed_idle, row->closes_idle);
         assert_int_equal(checks, row->checks);
-        assert_int_equal(sweeps, row->sweeps);
+        assert_true(pread(file, text, sizeof text - 1, 0) >= 0);
+        inspect_replace_times(text);
+        assert_string_equal(text, row->result == 0 ? "" : CANNOT_WAIT);
+        (void)close(file);
     }
 }
 
@@ -240,7 +178,7 @@ static void blocks_the_signals_that_stop_the_service(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(runs_until_a_signal_and_shuts_down),
+        cmocka_unit_test(shuts_down_in_order_and_on_time),
         cmocka_unit_test(blocks_the_signals_that_stop_the_service),
     };
 
