@@ -27,7 +27,14 @@ bool failing_call(const char *function);
 /* Returns true if the armed failure has occurred. If not, all calls that can fail have failed. */
 bool failing_has_failed(void);
 
-/* The same without the name of a function: failing_at(n) is failing_arm(NULL, n, 0). */
+/* Makes `count` calls of `function`, from number `nth` on, by all threads but this one fail and set
+ * errno to `error`. A `count` of 0 disarms. */
+void failing_arm_others(const char *function, unsigned nth, unsigned count, int error);
+
+/* Returns true if all calls that failing_arm_others() has armed have failed. */
+bool failing_others_have_failed(void);
+
+/* failing_arm() without the name of a function: failing_at(n) is failing_arm(NULL, n, 0). */
 void failing_at(unsigned n);
 bool failing_now(void);
 

@@ -1,17 +1,21 @@
-/* wraps: calloc accept4 MHD_add_connection MHD_set_panic_func _exit */
+/* The server with its threads, on a clock that the test moves, and failures of its parts that no
+ * client can provoke. */
+/* wraps: calloc accept4 reply_queue MHD_add_connection MHD_set_panic_func _exit */
 /* wraps: monotonic_milliseconds monotonic_nanoseconds */
 #include "test.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdlib.h>
-#include <sys/resource.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,13 +25,11 @@
 #include "failing.h"
 #include "inspect.h"
 #include "listener.h"
+#include "reply.h"
 #include "server.h"
 
-static pthread_t test_thread;
 static atomic_int_fast64_t now; /* milliseconds, for the server */
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
-static bool is_gate_closed;   /* the server's threads accept nothing */
-static int accept_error;      /* of the test's next accept4(); 0: none */
 static enum MHD_Result added; /* result of MHD_add_connection() */
 static MHD_PanicCallback panic;
 static void *panic_cls;
@@ -44,21 +46,20 @@ int64_t __wrap_monotonic_milliseconds(void);
 int64_t __wrap_monotonic_nanoseconds(void);
 
 FAILING_WRAPPER(void *, calloc, NULL, (size_t count, size_t size), (count, size))
+FAILING_WRAPPER(bool, reply_queue, false,
+                (const struct reply *reply, struct MHD_Connection *connection, bool close,
+                 size_t *size),
+                (reply, connection, close, size))
 
+/* With a lock, so that no call is in progress once the gate is closed. */
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
 {
+    int result = 0;
     int error = 0;
-    int result = -1;
 
     pthread_mutex_lock(&gate);
-    if (pthread_equal(pthread_self(), test_thread))
-        error = accept_error;
-    else if (is_gate_closed)
-        error = EAGAIN;
-    if (error == 0) {
-        result = __real_accept4(fd, address, size, flags);
-        error = errno;
-    }
+    result = failing_call("accept4") ? -1 : __real_accept4(fd, address, size, flags);
+    error = errno;
     pthread_mutex_unlock(&gate);
     errno = error;
     return result;
@@ -122,16 +123,14 @@ static void open_listener(void)
     parts.listener = listener_open("127.0.0.1", 0);
     assert_int_equal(getsockname(parts.listener, (struct sockaddr *)&address, &size), 0);
     port = ntohs(address.sin_port);
-    is_gate_closed = false;
+    failing_arm_others("", 1, 0, 0);
 }
 
 static int set_up(void **state)
 {
     (void)state;
     descriptors = inspect_count_descriptors();
-    test_thread = pthread_self();
     atomic_store(&now, 123456789);
-    accept_error = 0;
     added = MHD_YES;
     config = (struct config){.threads = 2, .max_connections = 100, .request_deadline = 30000};
     assert_int_equal(pipe2(log_pipe, O_CLOEXEC), 0);
@@ -174,26 +173,34 @@ static void start_server(void)
 #define OVERDUE "http_connections_overdue_total"
 #define EVICTED "http_connections_evicted_total"
 #define FAILURES "http_accept_failures_total"
+#define FAILED "http_requests_failed_total"
+#define REFUSED "http_connections_refused_total"
+#define COMPLETED "http_request_duration_seconds_count"
 
 static unsigned long count(const char *series)
 {
     return inspect_metric(metrics, series);
 }
 
+static void wait_for_count(const char *series, unsigned long value)
+{
+    const int64_t deadline = __real_monotonic_milliseconds() + PATIENCE;
+
+    while (count(series) != value) {
+        assert_true(__real_monotonic_milliseconds() < deadline);
+        (void)sched_yield();
+    }
+}
+
 /* Opens a connection and waits until the server has completed a request on it. */
 static int connect_and_request(void)
 {
     static const struct client_answer alive = {"200 OK", TYPE_JSON, NULL, DOCUMENT_OK, 0, 0};
-    static const char completed[] = "http_request_duration_seconds_count";
-    const int64_t deadline = __real_monotonic_milliseconds() + PATIENCE;
-    const unsigned long before = count(completed);
+    const unsigned long before = count(COMPLETED);
     const int client = client_connect(port);
 
     client_expect_answer(client, "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", &alive);
-    while (count(completed) == before) {
-        assert_true(__real_monotonic_milliseconds() < deadline);
-        (void)sched_yield();
-    }
+    wait_for_count(COMPLETED, before + 1);
     return client;
 }
 
@@ -201,7 +208,7 @@ static int connect_and_request(void)
 static void fill_backlog(int *clients, size_t size)
 {
     pthread_mutex_lock(&gate);
-    is_gate_closed = true;
+    failing_arm_others("accept4", 1, UINT_MAX, EAGAIN);
     pthread_mutex_unlock(&gate);
     for (size_t i = 0; i < size; i++)
         clients[i] = client_connect(port);
@@ -213,20 +220,87 @@ static void close_all(const int *clients, size_t size)
         (void)close(clients[i]);
 }
 
-static void fails_to_start_without_memory_or_descriptors(void **state)
+/* The library makes the second allocation. */
+static void fails_to_start_without_memory(void **state)
 {
-    struct rlimit before = {0};
-    struct rlimit none = {0};
+    (void)state;
+    for (unsigned nth = 1; nth <= 2; nth++) {
+        failing_arm("calloc", nth, ENOMEM);
+        assert_null(server_start(&parts));
+        assert_true(failing_has_failed());
+    }
+    (void)close(parts.listener);
+}
+
+/* Sends a request on a new connection, and returns true if it is answered before the connection
+ * ends. */
+static bool is_answered(void)
+{
+    static const char request[] = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    const int client = client_connect(port);
+    size_t length = 0;
+    char *response = NULL;
+
+    (void)client_offer(client, request, strlen(request), strlen(request));
+    response = client_receive_rest(client, &length);
+    free(response);
+    (void)close(client);
+    return response != NULL && length > 0;
+}
+
+/* The request is the first of its kind, and no other connection ends that could wake a thread. */
+static void failures_are_counted_and_end_one_connection_at_most(void **state)
+{
+    static const char *const all[] = {FAILURES, FAILED, REFUSED};
+    static const struct {
+        const char *function;
+        unsigned times;
+        int error;
+        bool is_answered;
+        const char *series; /* NULL: none */
+    } rows[] = {
+        {"accept4", 3, EMFILE, true, FAILURES},   {"accept4", 1, ENFILE, true, FAILURES},
+        {"accept4", 1, ENOMEM, true, FAILURES},   {"accept4", 1, ENOBUFS, true, FAILURES},
+        {"accept4", 1, ECONNABORTED, true, NULL}, {"accept4", 1, EINTR, true, NULL},
+        {"accept4", 1, EAGAIN, true, NULL},       {"reply_queue", 1, 0, false, FAILED},
+    };
 
     (void)state;
-    failing_arm("calloc", 1, ENOMEM);
-    assert_null(server_start(&parts));
-    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
-    none.rlim_max = before.rlim_max;
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
-    assert_null(server_start(&parts));
-    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-    (void)close(parts.listener);
+    start_server();
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        unsigned long before[COUNT_OF(all)];
+
+        print_message("%s: %s\n", rows[i].function, strerror(rows[i].error));
+        for (size_t j = 0; j < COUNT_OF(all); j++)
+            before[j] = count(all[j]);
+        failing_arm_others(rows[i].function, 1, rows[i].times, rows[i].error);
+        assert_int_equal(is_answered(), rows[i].is_answered);
+        assert_true(failing_others_have_failed());
+        for (size_t j = 0; j < COUNT_OF(all); j++)
+            assert_uint_equal(count(all[j]) - before[j],
+                              all[j] == rows[i].series ? rows[i].times : 0);
+        assert_true(is_answered());
+    }
+}
+
+/* One of the allocations is the record, without which a connection is refused. */
+static void connections_without_memory_are_refused(void **state)
+{
+    bool has_failed = true;
+
+    (void)state;
+    start_server();
+    for (unsigned nth = 1; has_failed; nth++) {
+        bool answered = false;
+
+        failing_arm_others("calloc", nth, 1, ENOMEM);
+        answered = is_answered();
+        has_failed = failing_others_have_failed();
+        assert_int_equal(answered, !has_failed);
+    }
+    assert_uint_equal(count(REFUSED), 1);
+    wait_for_count("http_connections_open", 0);
+    assert_uint_equal(count(COMPLETED), 1);
 }
 
 /* Sweeps once per second, except during a standstill after the first sweep. */
@@ -288,26 +362,12 @@ static void sweeps_more_often_near_the_limit(void **state)
     close_all(clients, COUNT_OF(clients));
 }
 
-/* Calls server_accept() as a thread of libmicrohttpd would, and returns its errno. */
-static int try_accept(int error)
+/* Fails to accept, as a thread of libmicrohttpd may. */
+static void accept_without_descriptors(void)
 {
-    accept_error = error;
+    failing_arm("accept4", 1, EMFILE);
     assert_int_equal(server_accept(parts.listener, NULL, NULL, SOCK_CLOEXEC), -1);
-    return errno;
-}
-
-static void accept_hides_shortages(void **state)
-{
-    static const int shortages[] = {EMFILE, ENFILE, ENOMEM, ENOBUFS};
-    static const int others[] = {ECONNABORTED, EINTR, EINVAL, EAGAIN};
-
-    (void)state;
-    start_server();
-    for (size_t i = 0; i < COUNT_OF(shortages); i++) {
-        assert_int_equal(try_accept(shortages[i]), EAGAIN);
-        assert_int_equal(try_accept(others[i]), others[i]);
-        assert_uint_equal(count(FAILURES), i + 1);
-    }
+    assert_int_equal(errno, EAGAIN);
 }
 
 static void shortage_evicts_one_connection_until_one_is_accepted(void **state)
@@ -318,14 +378,14 @@ static void shortage_evicts_one_connection_until_one_is_accepted(void **state)
     start_server();
     clients[0] = connect_and_request();
     clients[1] = connect_and_request();
-    (void)try_accept(EMFILE);
+    accept_without_descriptors();
     assert_uint_equal(count(EVICTED), 0); /* both are active */
     atomic_fetch_add(&now, 10);
-    (void)try_accept(EMFILE);
-    (void)try_accept(EMFILE);
+    accept_without_descriptors();
+    accept_without_descriptors();
     assert_uint_equal(count(EVICTED), 1);
     clients[2] = connect_and_request();
-    (void)try_accept(EMFILE);
+    accept_without_descriptors();
     assert_uint_equal(count(EVICTED), 2);
     close_all(clients, COUNT_OF(clients));
 }
@@ -359,12 +419,12 @@ static void hands_over_what_the_limit_permits(void **state)
         if (rows[row].has_open)
             open = connect_and_request();
         fill_backlog(clients, COUNT_OF(clients));
-        accept_error = rows[row].error;
+        failing_arm("accept4", rows[row].error == 0 ? 0 : 1, rows[row].error);
         server_stop_accepting(server);
+        failing_arm("accept4", rows[row].error == 0 ? 0 : 1, rows[row].error);
         for (size_t i = 0; i < COUNT_OF(rows[row].left); i++) {
             print_message("row %zu, check %zu\n", row, i);
             assert_uint_equal(server_close_idle(server, INT64_MIN), rows[row].left[i]);
-            accept_error = 0;
             atomic_fetch_add(&now, i == 0 ? 249 : 1);
         }
         stop_server();
@@ -376,25 +436,32 @@ static void hands_over_what_the_limit_permits(void **state)
     (void)close(parts.listener);
 }
 
-/* Those from before and from after the stop. */
+/* Connections from before and from after the end, whether or not the server has stopped accepting.
+ */
 static void leaves_connections_in_a_shared_backlog(void **state)
 {
-    const int shared = fcntl(parts.listener, F_DUPFD_CLOEXEC, 0);
-    int clients[3];
-
     (void)state;
     parts.is_shared = true;
-    start_server();
-    fill_backlog(&clients[0], 1);
-    server_stop_accepting(server);
-    assert_uint_equal(server_close_idle(server, INT64_MIN), 0);
-    fill_backlog(&clients[1], 1);
-    stop_server();
-    fill_backlog(&clients[2], 1);
-    for (size_t i = 0; i < COUNT_OF(clients); i++)
-        assert_int_equal(close(__real_accept4(shared, NULL, NULL, SOCK_NONBLOCK)), 0);
-    close_all(clients, COUNT_OF(clients));
-    (void)close(shared);
+    for (int stops_accepting = 0; stops_accepting < 2; stops_accepting++) {
+        const int shared = fcntl(parts.listener, F_DUPFD_CLOEXEC, 0);
+        int clients[3];
+
+        start_server();
+        fill_backlog(&clients[0], 1);
+        if (stops_accepting) {
+            server_stop_accepting(server);
+            assert_uint_equal(server_close_idle(server, INT64_MIN), 0);
+        }
+        fill_backlog(&clients[1], 1);
+        stop_server();
+        fill_backlog(&clients[2], 1);
+        for (size_t i = 0; i < COUNT_OF(clients); i++)
+            assert_int_equal(close(__real_accept4(shared, NULL, NULL, SOCK_NONBLOCK)), 0);
+        close_all(clients, COUNT_OF(clients));
+        (void)close(shared);
+        open_listener();
+    }
+    (void)close(parts.listener);
 }
 
 static void logs_a_fatal_error_of_the_library(void **state)
@@ -422,10 +489,11 @@ static void logs_a_fatal_error_of_the_library(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(fails_to_start_without_memory_or_descriptors),
+        TEST(fails_to_start_without_memory),
+        TEST(failures_are_counted_and_end_one_connection_at_most),
+        TEST(connections_without_memory_are_refused),
         TEST(closes_overdue_connections),
         TEST(sweeps_more_often_near_the_limit),
-        TEST(accept_hides_shortages),
         TEST(shortage_evicts_one_connection_until_one_is_accepted),
         TEST(hands_over_what_the_limit_permits),
         TEST(leaves_connections_in_a_shared_backlog),
