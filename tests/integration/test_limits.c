@@ -1,7 +1,6 @@
 /* Behavior at every limit: connections, descriptors, time. */
 #include "test.h"
 
-#include <dirent.h>
 #include <math.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -196,47 +195,8 @@ static rlim_t limit_files(const struct process *process, rlim_t files)
     return before.rlim_cur;
 }
 
-/* Returns the number of voluntary context switches of all threads of the process. */
-static long count_waits(const struct process *process)
-{
-    char path[64];
-    DIR *tasks = NULL;
-    long total = 0;
-
-    (void)snprintf(path, sizeof path, "/proc/%d/task", process->pid);
-    tasks = opendir(path);
-    assert_non_null(tasks);
-    for (const struct dirent *task = readdir(tasks); task != NULL; task = readdir(tasks)) {
-        char name[512];
-        char line[256];
-        FILE *file = NULL;
-
-        (void)snprintf(name, sizeof name, "%s/%s/status", path, task->d_name);
-        file = fopen(name, "re");
-        while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-            if (strncmp(line, "voluntary_ctxt_switches:", 24) == 0)
-                total += strtol(line + 24, NULL, 10);
-        }
-        if (file != NULL)
-            (void)fclose(file);
-    }
-    (void)closedir(tasks);
-    return total;
-}
-
-/* Checks that each thread has failed to accept at most once per millisecond since `start`. The CPU
- * time is only printed: on a busy machine a spinning thread uses little of it, too. */
-static void expect_no_spin(int client, int threads, int64_t start, double cpu)
-{
-    const double failures = client_read_series(client, FAILURES);
-    const double took = (double)(monotonic_milliseconds() - start);
-
-    print_message("%.0f failures, %.0f ms of CPU in %.0f ms\n", failures,
-                  (client_read_series(client, "process_cpu_seconds_total") - cpu) * 1000, took);
-    assert_true(failures >= 1);
-    assert_true(failures <= (took + 2) * threads);
-}
-
+/* Each thread may fail to accept once per millisecond. The CPU time is only printed: on a busy
+ * machine a spinning thread uses little of it, too. */
 static void waits_without_spinning_when_out_of_descriptors(void **state)
 {
     static const char *const arguments[] = {"--port=0", "--threads=2", "--request-deadline=10m",
@@ -247,6 +207,8 @@ static void waits_without_spinning_when_out_of_descriptors(void **state)
     const int active = client_connect(port);
     int waiting = -1;
     int64_t start = 0;
+    double took = 0;
+    double failures = 0;
     double cpu = 0;
     rlim_t files = 0;
 
@@ -262,7 +224,11 @@ static void waits_without_spinning_when_out_of_descriptors(void **state)
     client_send_text(waiting, GET("/healthz"));
     client_wait_for_series(active, FAILURES, 50, HUGE_VAL);
     client_expect_closed(idle);
-    expect_no_spin(active, 2, start, cpu);
+    failures = client_read_series(active, FAILURES);
+    took = (double)(monotonic_milliseconds() - start);
+    cpu = client_read_series(active, "process_cpu_seconds_total") - cpu;
+    print_message("%.0f failures, %.0f ms of CPU in %.0f ms\n", failures, cpu * 1000, took);
+    assert_true(failures <= (took + 2) * 2);
     assert_true(client_read_series(active, EVICTED) == 1); /* only one: that did not help */
     assert_true(client_is_quiet(waiting));
     (void)limit_files(process, files);
@@ -270,66 +236,6 @@ static void waits_without_spinning_when_out_of_descriptors(void **state)
     client_expect_answer(active, GET("/healthz"), &ALIVE);
     (void)close(idle);
     (void)close(active);
-    (void)close(waiting);
-    process_stop(process);
-}
-
-static void evicts_slow_clients_when_out_of_descriptors(void **state)
-{
-    enum { PROBES = 20, SLOW = 40 };
-    static const char *const arguments[] = {"--port=0", "--threads=2", "--request-deadline=10m",
-                                            NULL};
-    uint16_t port = 0;
-    struct process *process = process_serve(arguments, &port);
-    const int active = client_connect(port);
-    int slow[SLOW];
-    int probes[PROBES];
-
-    (void)state;
-    if (process_has_runner())
-        skip(); /* the runner uses descriptors, too */
-    client_expect_answer(active, GET("/healthz"), &ALIVE);
-    open_slow(port, slow, SLOW);
-    client_wait_for_series(active, "http_connections_open", SLOW + 1, SLOW + 1);
-    (void)limit_files(process, (rlim_t)client_read_series(active, "process_open_fds"));
-    for (int i = 0; i < PROBES; i++) {
-        probes[i] = client_connect(port);
-        client_expect_answer(probes[i], GET("/healthz"), &ALIVE);
-        client_expect_answer(active, GET("/healthz"), &ALIVE);
-    }
-    assert_true(client_read_series(active, FAILURES) >= 1);
-    assert_true(client_read_series(active, EVICTED) >= PROBES - 1);
-    close_all(probes, PROBES);
-    close_all(slow, COUNT_OF(slow));
-    (void)close(active);
-    process_stop(process);
-}
-
-/* No other connection exists whose end could wake the server. */
-static void serves_the_first_connection_once_a_descriptor_is_free(void **state)
-{
-    static const char *const arguments[] = {"--port=0", "--threads=2", "--request-deadline=10m",
-                                            NULL};
-    uint16_t port = 0;
-    struct process *process = process_serve(arguments, &port);
-    const int64_t deadline = monotonic_milliseconds() + PATIENCE;
-    const int64_t start = monotonic_milliseconds();
-    const long waits = count_waits(process);
-    int waiting = -1;
-    rlim_t files = 0;
-
-    (void)state;
-    if (process_has_runner())
-        skip(); /* the runner uses descriptors, too */
-    files = limit_files(process, 3);
-    waiting = client_connect(port);
-    client_send_text(waiting, GET("/healthz"));
-    while (count_waits(process) < waits + 50) /* a spinning thread never waits */
-        assert_true(monotonic_milliseconds() < deadline);
-    assert_true(client_is_quiet(waiting));
-    (void)limit_files(process, files);
-    client_expect_answer(waiting, "", &ALIVE);
-    expect_no_spin(waiting, 2, start, 0);
     (void)close(waiting);
     process_stop(process);
 }
@@ -454,15 +360,14 @@ static bool has_socket(uint16_t port, uint16_t peer)
         char line[512];
 
         while (table != NULL && fgets(line, sizeof line, table) != NULL) {
-            const char *own = strchr(line, ':');
-            const char *other = NULL;
-            char *state = NULL;
+            unsigned own = 0;
+            unsigned other = 0;
+            unsigned state = 0;
 
-            own = own == NULL ? NULL : strchr(own + 1, ':');
-            other = own == NULL ? NULL : strchr(own + 1, ':');
-            if (other != NULL && strtoul(own + 1, NULL, 16) == port &&
-                strtoul(other + 1, &state, 16) == peer)
-                found |= strtoul(state, NULL, 16) != TCP_FIN_WAIT2;
+            /* NOLINTNEXTLINE(cert-err34-c): the kernel's numbers fit */
+            if (sscanf(line, "%*d: %*[^:]:%x %*[^:]:%x %x", &own, &other, &state) == 3 &&
+                own == port && other == peer)
+                found |= state != TCP_FIN_WAIT2;
         }
         if (table != NULL)
             (void)fclose(table);
@@ -493,23 +398,30 @@ static int connect_with_small_buffer(uint16_t port)
 }
 
 /* Checks that nothing is left of a client that requests the largest response and reads none of it:
- * once, or until the server reads no more requests. */
+ * once, or until the server reads no more requests. The head is large, but that is not why the
+ * response ends early, so the request is not logged as refused. */
 static void expect_nothing_left(bool repeats)
 {
     static const char *const arguments[] = {"--port=0", "--request-deadline=1s", NULL};
-    static const char request[] = GET("/openapi.json");
     const int64_t deadline = monotonic_milliseconds() + PATIENCE;
+    char request[8192];
+    const size_t size = (size_t)snprintf(
+        request, sizeof request, "GET /openapi.json HTTP/1.1\r\nHost: a\r\nX: %07200d\r\n\r\n", 0);
     uint16_t port = 0;
     struct process *process = process_serve(arguments, &port);
     const int client = connect_with_small_buffer(port);
 
-    (void)client_offer(client, request, sizeof request - 1, sizeof request - 1);
-    while (repeats && send(client, request, sizeof request - 1, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+    assert_true(has_socket(port_of(client), port)); /* finds the client's end, too */
+    (void)client_offer(client, request, size, size);
+    while (repeats && send(client, request, size, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
         assert_true(monotonic_milliseconds() < deadline);
     while (has_socket(port, port_of(client)))
         assert_true(monotonic_milliseconds() < deadline);
     (void)close(client);
-    process_stop(process);
+    process_signal(process, SIGTERM);
+    assert_int_equal(process_wait(process), 0);
+    assert_null(strstr(process->stderr_text, "\"msg\":\"request\""));
+    process_end(process);
 }
 
 static void leaves_nothing_in_the_kernel_for_clients_that_do_not_read(void **state)
@@ -519,20 +431,6 @@ static void leaves_nothing_in_the_kernel_for_clients_that_do_not_read(void **sta
     expect_nothing_left(true);
 }
 
-/* Without this, the test above would pass if has_socket() found nothing at all. */
-static void finds_the_socket_of_an_open_connection(void **state)
-{
-    static const char *const arguments[] = {"--port=0", "--request-deadline=10m", NULL};
-    uint16_t port = 0;
-    struct process *process = process_serve(arguments, &port);
-    const int client = connect_with_small_buffer(port);
-
-    (void)state;
-    assert_true(has_socket(port, port_of(client)));
-    (void)close(client);
-    process_stop(process);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -540,11 +438,8 @@ int main(void)
         cmocka_unit_test(keeps_active_clients_at_the_connection_limit),
         cmocka_unit_test(answers_a_burst_above_the_connection_limit),
         cmocka_unit_test(waits_without_spinning_when_out_of_descriptors),
-        cmocka_unit_test(evicts_slow_clients_when_out_of_descriptors),
-        cmocka_unit_test(serves_the_first_connection_once_a_descriptor_is_free),
         cmocka_unit_test(answers_and_closes_half_closed_connections),
         cmocka_unit_test(closes_connections_without_a_completed_request_at_the_deadline),
-        cmocka_unit_test(finds_the_socket_of_an_open_connection),
         cmocka_unit_test(leaves_nothing_in_the_kernel_for_clients_that_do_not_read),
     };
 

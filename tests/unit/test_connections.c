@@ -102,16 +102,6 @@ static void close_pair(const struct pair *pair)
     (void)close(pair->server);
 }
 
-/* Sends bytes, and waits until `unread` can be read. */
-static void send_and_wait(const struct pair *pair, const char *bytes, size_t unread)
-{
-    char buffer[64];
-
-    client_send_text(pair->client, bytes);
-    while (recv(pair->server, buffer, sizeof buffer, MSG_PEEK) != (ssize_t)unread)
-        (void)sched_yield();
-}
-
 static void end_client(const struct pair *pair)
 {
     struct pollfd end = {.fd = pair->server, .events = POLLRDHUP};
@@ -156,16 +146,102 @@ static void send_unacknowledged(const struct pair *pair)
     unacknowledged = pair->server;
 }
 
-/* How a response was sent that the client has not read. */
-static const struct sending {
+/* What a connection is doing, and what must come of it. */
+static const struct situation {
     const char *name;
-    void (*send)(const struct pair *pair);
-    bool is_unread; /* the kernel still holds data */
-} SENDINGS[] = {
-    {"acknowledged", send_acknowledged, false},
-    {"unacknowledged", send_unacknowledged, true},
-    {"unsent", send_unsent, true},
+    const char *unread; /* bytes that have arrived */
+    bool is_ended;      /* by the client */
+    uint64_t read;      /* size of complete heads */
+    bool in_request;
+    void (*respond)(const struct pair *pair); /* NULL: no response was sent */
+    /* Expected. */
+    bool has_more;
+    bool is_idle;
+    bool is_evicted;
+    bool is_abandoned;
+    bool is_reset; /* when it is shut down: the kernel still holds data */
+} SITUATIONS[] = {
+    {"idle", "", false, 0, false, NULL, false, true, true, false, false},
+    {"an empty line", "\r\n", false, 0, false, NULL, false, true, false, false, false},
+    {"three bytes", "GET", false, 0, false, NULL, true, false, false, false, false},
+    {"no complete head", "GET", false, 0, true, NULL, true, false, true, false, false},
+    {"a shorter head", "GET", false, 1, true, NULL, false, false, false, false, false},
+    {"a complete head", "GET", false, 3, true, NULL, false, false, false, false, false},
+    {"ended", "", true, 0, false, NULL, false, true, true, true, false},
+    {"ended, with unread bytes", "GET", true, 0, false, NULL, true, false, false, false, false},
+    {"acknowledged", "", true, 0, true, send_acknowledged, false, false, false, true, false},
+    {"unacknowledged", "", true, 0, true, send_unacknowledged, false, false, true, false, true},
+    {"unsent", "", true, 0, true, send_unsent, false, false, true, false, true},
 };
+
+static struct pair open_in(const struct situation *situation)
+{
+    const struct pair pair = open_pair();
+    const size_t length = strlen(situation->unread);
+    char buffer[64];
+
+    client_send_text(pair.client, situation->unread);
+    while (length > 0 && recv(pair.server, buffer, sizeof buffer, MSG_PEEK) != (ssize_t)length)
+        (void)sched_yield();
+    if (situation->is_ended)
+        end_client(&pair);
+    atomic_store(&pair.record->read, situation->read);
+    atomic_store(&pair.record->in_request, situation->in_request);
+    if (situation->respond != NULL)
+        situation->respond(&pair);
+    return pair;
+}
+
+static bool is_shut_down(const struct pair *pair)
+{
+    return send(pair->server, "", 1, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno == EPIPE;
+}
+
+/* Checks for overdue connections, of which there are none, and returns whether the connection was
+ * shut down as abandoned. */
+static bool is_abandoned(const struct pair *pair)
+{
+    assert_uint_equal(connections_shutdown_overdue(&list, INT64_MIN), 0);
+    return pair->record->is_shut_down;
+}
+
+static void each_situation_has_its_outcomes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT_OF(SITUATIONS); i++) {
+        const struct situation *situation = &SITUATIONS[i];
+        struct pair pair = open_in(situation);
+        struct linger linger = {0};
+        socklen_t size = sizeof linger;
+
+        print_message("%s\n", situation->name);
+        assert_int_equal(connection_has_more(pair.record), situation->has_more);
+        assert_uint_equal(connections_shutdown_idle(&list, 5000), 1);
+        assert_int_equal(is_shut_down(&pair), situation->is_idle);
+        close_pair(&pair);
+
+        pair = open_in(situation);
+        now = 5010;
+        assert_int_equal(connections_evict(&list, 0), situation->is_evicted);
+        assert_int_equal(is_shut_down(&pair), situation->is_evicted);
+        now = 5000;
+        close_pair(&pair);
+
+        pair = open_in(situation);
+        assert_false(is_abandoned(&pair));
+        assert_int_equal(is_abandoned(&pair), situation->is_abandoned);
+        assert_int_equal(is_shut_down(&pair), situation->is_abandoned);
+        close_pair(&pair);
+
+        pair = open_in(situation);
+        assert_uint_equal(connections_shutdown_overdue(&list, INT64_MAX), 1);
+        assert_int_equal(getsockopt(pair.server, SOL_SOCKET, SO_LINGER, &linger, &size), 0);
+        assert_int_equal(linger.l_onoff, situation->is_reset);
+        assert_int_equal(linger.l_linger, 0);
+        assert_true(is_shut_down(&pair));
+        close_pair(&pair);
+    }
+}
 
 static void keeps_records_in_a_list(void **state)
 {
@@ -207,59 +283,32 @@ static void connection_without_memory_is_shut_down(void **state)
     close_pair(&pair);
 }
 
-static void has_more_if_three_bytes_follow_the_heads(void **state)
+static void shuts_down_idle_connections_accepted_in_time(void **state)
 {
     const struct pair pair = open_pair();
-    char buffer[3];
 
     (void)state;
-    assert_false(connection_has_more(pair.record));
-    send_and_wait(&pair, "\r\n", 2);
-    assert_false(connection_has_more(pair.record));
-    send_and_wait(&pair, "G", 3);
+    assert_uint_equal(connections_shutdown_idle(&list, 4999), 1);
+    starts_request = pair.record; /* during the check */
+    assert_uint_equal(connections_shutdown_idle(&list, 5000), 1);
+    starts_request = NULL;
+    assert_false(is_shut_down(&pair));
+    atomic_store(&pair.record->in_request, false);
+    assert_uint_equal(connections_shutdown_idle(&list, INT64_MAX), 1);
+    assert_true(is_shut_down(&pair));
+    close_pair(&pair);
+}
+
+static void has_no_more_on_an_old_kernel(void **state)
+{
+    const struct pair pair = open_in(&(const struct situation){.unread = "GET"});
+
+    (void)state;
     assert_true(connection_has_more(pair.record));
     is_old_kernel = true;
     assert_false(connection_has_more(pair.record));
     is_old_kernel = false;
-    assert_int_equal(recv(pair.server, buffer, sizeof buffer, 0), 3);
-    assert_true(connection_has_more(pair.record)); /* no complete head */
-    atomic_store(&pair.record->read, 1);
-    assert_false(connection_has_more(pair.record));
     close_pair(&pair);
-}
-
-static void shuts_down_idle_connections(void **state)
-{
-    static const struct {
-        const char *sent;
-        int64_t accepted; /* the connection itself is accepted at 5000 */
-        bool in_request;
-        bool starts_request; /* during the check */
-        bool is_shut_down;
-    } rows[] = {
-        {"", 5000, false, false, true},     {"", INT64_MAX, false, false, true},
-        {"", 4999, false, false, false},    {"", INT64_MIN, false, false, false},
-        {"", 5000, true, false, false},     {"", 5000, false, true, false},
-        {"GET", 5000, false, false, false}, {"\r\n", 5000, false, false, true},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        const struct pair pair = open_pair();
-
-        print_message("row %zu\n", i);
-        if (rows[i].sent[0] != '\0')
-            send_and_wait(&pair, rows[i].sent, strlen(rows[i].sent));
-        atomic_store(&pair.record->in_request, rows[i].in_request);
-        starts_request = rows[i].starts_request ? pair.record : NULL;
-        assert_uint_equal(connections_shutdown_idle(&list, rows[i].accepted), 1);
-        starts_request = NULL;
-        if (rows[i].is_shut_down)
-            client_expect_closed(pair.client);
-        else
-            assert_true(client_is_quiet(pair.client));
-        close_pair(&pair);
-    }
 }
 
 /* Returns a character per record: x if it is shut down, else -. */
@@ -302,60 +351,19 @@ static void shuts_down_overdue_connections_once(void **state)
     assert_uint_equal(connections_count(&list), 0);
 }
 
-/* Checks for overdue connections, of which there are none, and returns whether the connection was
- * shut down as abandoned. */
-static bool is_abandoned(const struct pair *pair)
+static void looks_for_abandoned_connections_for_three_seconds(void **state)
 {
-    assert_uint_equal(connections_shutdown_overdue(&list, INT64_MIN), 0);
-    return pair->record->is_shut_down;
-}
-
-static void shuts_down_abandoned_connections_at_the_second_check(void **state)
-{
-    char bytes[3];
+    const struct pair pair = open_in(&(const struct situation){.unread = "", .is_ended = true});
 
     (void)state;
-    for (size_t i = 0; i < COUNT_OF(SENDINGS); i++) {
-        const struct pair pair = open_pair();
-
-        print_message("%s\n", SENDINGS[i].name);
-        assert_false(is_abandoned(&pair)); /* still open */
-        assert_false(is_abandoned(&pair));
-        send_and_wait(&pair, "GET", 3);
-        end_client(&pair);
-        assert_false(is_abandoned(&pair)); /* unread */
-        assert_false(is_abandoned(&pair));
-        assert_int_equal(recv(pair.server, bytes, sizeof bytes, 0), 3);
-        assert_false(is_abandoned(&pair));
-        atomic_store(&pair.record->completed, 2000); /* not recent */
-        assert_false(is_abandoned(&pair));
-        assert_false(is_abandoned(&pair));
-        atomic_store(&pair.record->completed, 2001);
-        SENDINGS[i].send(&pair);
-        assert_false(is_abandoned(&pair));
-        assert_true(is_abandoned(&pair) != SENDINGS[i].is_unread);
-        close_pair(&pair);
-    }
-}
-
-/* So that the kernel does not keep a response for a client that does not read it. */
-static void resets_connections_with_an_unread_response(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(SENDINGS); i++) {
-        const struct pair pair = open_pair();
-        struct linger linger = {0};
-        socklen_t size = sizeof linger;
-
-        print_message("%s\n", SENDINGS[i].name);
-        SENDINGS[i].send(&pair);
-        assert_uint_equal(connections_shutdown_overdue(&list, INT64_MAX), 1);
-        assert_int_equal(getsockopt(pair.server, SOL_SOCKET, SO_LINGER, &linger, &size), 0);
-        assert_int_equal(linger.l_onoff, SENDINGS[i].is_unread);
-        assert_int_equal(linger.l_linger, 0);
-        assert_int_equal(send(pair.server, "", 1, MSG_NOSIGNAL), -1);
-        close_pair(&pair);
-    }
+    assert_false(is_abandoned(&pair));
+    atomic_store(&pair.record->completed, 2000);
+    assert_false(is_abandoned(&pair));
+    assert_false(is_abandoned(&pair));
+    atomic_store(&pair.record->completed, 2001);
+    assert_false(is_abandoned(&pair)); /* for the first time since that request */
+    assert_true(is_abandoned(&pair));
+    close_pair(&pair);
 }
 
 static void evicts_the_connection_that_was_inactive_longest(void **state)
@@ -419,52 +427,6 @@ static void examines_sixteen_candidates_and_then_others(void **state)
     assert_ptr_equal(list.last, added[12]);
 }
 
-/* Connections are evicted only if they wait for the client. */
-static void spares_connections_that_wait_for_their_thread(void **state)
-{
-    static const struct {
-        const char *sent;
-        bool is_ended; /* by the client */
-        uint64_t read;
-        bool in_request;
-        bool is_evicted;
-    } rows[] = {
-        {"", false, 0, false, true},    /* idle */
-        {"", true, 0, false, true},     /* idle, about to be closed */
-        {"G", false, 0, false, false},  /* unread */
-        {"GET", false, 0, true, true},  /* an incomplete head */
-        {"GET", false, 3, true, false}, /* a complete head */
-    };
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        const struct pair pair = open_pair();
-
-        print_message("row %zu\n", i);
-        if (rows[i].sent[0] != '\0')
-            send_and_wait(&pair, rows[i].sent, strlen(rows[i].sent));
-        if (rows[i].is_ended)
-            end_client(&pair);
-        atomic_store(&pair.record->read, rows[i].read);
-        atomic_store(&pair.record->in_request, rows[i].in_request);
-        now = 5010;
-        assert_true(connections_evict(&list, 0) == rows[i].is_evicted);
-        now = 5000;
-        close_pair(&pair);
-    }
-    for (size_t i = 0; i < COUNT_OF(SENDINGS); i++) {
-        const struct pair pair = open_pair();
-
-        print_message("%s\n", SENDINGS[i].name);
-        atomic_store(&pair.record->in_request, true);
-        SENDINGS[i].send(&pair);
-        now = 5010;
-        assert_true(connections_evict(&list, 0) == SENDINGS[i].is_unread);
-        now = 5000;
-        close_pair(&pair);
-    }
-}
-
 enum { THREADS = 4, ROUNDS = 500 };
 
 static void *add_and_remove(void *cls)
@@ -499,15 +461,14 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(keeps_records_in_a_list),
         TEST(connection_without_memory_is_shut_down),
-        TEST(has_more_if_three_bytes_follow_the_heads),
-        TEST(shuts_down_idle_connections),
+        TEST(each_situation_has_its_outcomes),
+        TEST(shuts_down_idle_connections_accepted_in_time),
+        TEST(has_no_more_on_an_old_kernel),
         TEST(shuts_down_overdue_connections_once),
-        TEST(shuts_down_abandoned_connections_at_the_second_check),
-        TEST(resets_connections_with_an_unread_response),
+        TEST(looks_for_abandoned_connections_for_three_seconds),
         TEST(evicts_the_connection_that_was_inactive_longest),
         TEST(evicts_until_the_limit_is_met),
         TEST(examines_sixteen_candidates_and_then_others),
-        TEST(spares_connections_that_wait_for_their_thread),
         TEST(list_is_shared_by_threads),
     };
 

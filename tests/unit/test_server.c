@@ -1,6 +1,6 @@
 /* The server with its threads, on a clock that the test moves, and failures of its parts that no
  * client can provoke. */
-/* wraps: calloc accept4 reply_queue MHD_add_connection MHD_set_panic_func _exit */
+/* wraps: calloc accept4 close reply_queue MHD_add_connection MHD_set_panic_func _exit */
 /* wraps: monotonic_milliseconds monotonic_nanoseconds */
 #include "test.h"
 
@@ -30,6 +30,7 @@
 
 static atomic_int_fast64_t now; /* milliseconds, for the server */
 static pthread_mutex_t gate = PTHREAD_MUTEX_INITIALIZER;
+static atomic_uint failed_closes;
 static enum MHD_Result added; /* result of MHD_add_connection() */
 static MHD_PanicCallback panic;
 static void *panic_cls;
@@ -37,6 +38,8 @@ static jmp_buf exited;
 
 int __real_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
 int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+int __real_close(int fd);
+int __wrap_close(int fd);
 enum MHD_Result __wrap_MHD_add_connection(struct MHD_Daemon *daemon, int socket,
                                           const struct sockaddr *address, socklen_t size);
 void __wrap_MHD_set_panic_func(MHD_PanicCallback callback, void *cls);
@@ -62,6 +65,15 @@ int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
     error = errno;
     pthread_mutex_unlock(&gate);
     errno = error;
+    return result;
+}
+
+int __wrap_close(int fd)
+{
+    const int result = __real_close(fd);
+
+    if (result != 0)
+        atomic_fetch_add(&failed_closes, 1);
     return result;
 }
 
@@ -144,11 +156,14 @@ static int set_up(void **state)
     return 0;
 }
 
+/* No descriptor may be closed twice: another thread could have reused its number. */
 static void stop_server(void)
 {
+    atomic_store(&failed_closes, 0);
     if (server != NULL)
         server_stop(server);
     server = NULL;
+    assert_uint_equal(atomic_load(&failed_closes), 0);
 }
 
 static int tear_down(void **state)
@@ -232,16 +247,19 @@ static void fails_to_start_without_memory(void **state)
     (void)close(parts.listener);
 }
 
-/* Sends a request on a new connection, and returns true if it is answered before the connection
- * ends. */
+/* Sends a request on a connection that is accepted only then. Returns true if it is answered before
+ * the connection ends. */
 static bool is_answered(void)
 {
     static const char request[] = "GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
-    const int client = client_connect(port);
     size_t length = 0;
     char *response = NULL;
+    int client = -1;
 
-    (void)client_offer(client, request, strlen(request), strlen(request));
+    pthread_mutex_lock(&gate);
+    client = client_connect(port);
+    client_send_text(client, request);
+    pthread_mutex_unlock(&gate);
     response = client_receive_rest(client, &length);
     free(response);
     (void)close(client);
