@@ -39,18 +39,28 @@ static void drop_lines(int client)
     }
 }
 
-static void survives_a_closed_log_pipe(void **state)
+/* Whether the pipe is full, or closed. */
+static void survives_a_log_that_nobody_reads(void **state)
 {
-    uint16_t port = 0;
-    struct process *process = process_serve(ARGUMENTS, &port);
-    const int client = client_connect(port);
-
     (void)state;
-    (void)close(process->err);
-    process->err = -1;
-    drop_lines(client);
-    (void)close(client);
-    process_stop(process);
+    for (int is_closed = 0; is_closed < 2; is_closed++) {
+        uint16_t port = 0;
+        struct process *process = process_serve(ARGUMENTS, &port);
+        const int client = client_connect(port);
+
+        if (is_closed) {
+            (void)close(process->err);
+            process->err = -1;
+        }
+        drop_lines(client);
+        (void)close(client);
+        if (!is_closed)
+            (void)process_wait_for(process, "\"msg\":\"request\""); /* reads the log from here on */
+        process_signal(process, SIGTERM);
+        assert_int_equal(process_wait(process), 0);
+        assert_true(is_closed || strstr(process->stderr_text, "\"dropped\":") != NULL);
+        process_end(process);
+    }
 }
 
 enum { FILE_LIMIT = 600, FILE_TEXT_MAX = 64 * 1024 };
@@ -188,7 +198,7 @@ static void answers_requests_that_arrive_while_stopped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(survives_a_closed_log_pipe),
+        cmocka_unit_test(survives_a_log_that_nobody_reads),
         cmocka_unit_test(survives_a_log_file_at_its_size_limit),
         cmocka_unit_test(reset_connections_leave_nothing_behind),
         cmocka_unit_test(answers_requests_that_arrive_while_stopped),

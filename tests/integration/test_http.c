@@ -223,32 +223,17 @@ static void refusal_closes_the_connection(void **state)
     static const struct row rows[] = {
         {REQUEST("G(T /version"), REFUSAL("400 Bad Request", DOCUMENT_BAD_METHOD)},
         {REQUEST("GET /version#x"), REFUSAL("400 Bad Request", DOCUMENT_BAD_TARGET)},
-        {REQUEST("CONNECT /version"), REFUSAL("400 Bad Request", DOCUMENT_BAD_TARGET)},
         {"GET /version HTTP/1.1\r\nHost: a, b\r\n\r\n",
          REFUSAL("400 Bad Request", DOCUMENT_BAD_HOST)},
-        {"GET /version HTTP/1.1\r\nHost:\r\n\r\n", REFUSAL("400 Bad Request", DOCUMENT_BAD_HOST)},
         {"GET /version HTTP/1.1\r\n" HOST "X: a\x01z\r\n\r\n",
          REFUSAL("400 Bad Request", DOCUMENT_BAD_FIELD)},
-        {"GET /version HTTP/1.1\r\n" HOST "X: a\x7fz\r\n\r\n",
-         REFUSAL("400 Bad Request", DOCUMENT_BAD_FIELD)},
         {"POST /version HTTP/1.1\r\n" HOST "Content-Length: 36\r\n\r\n" REQUEST("GET /healthz"),
-         REFUSAL("413 Content Too Large", DOCUMENT_BODY)},
-        {"GET /nowhere HTTP/1.1\r\n" HOST "Content-Length: 1000000000\r\n\r\n",
-         REFUSAL("413 Content Too Large", DOCUMENT_BODY)},
-        {"BREW /nowhere HTTP/1.1\r\n" HOST "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-         REFUSAL("413 Content Too Large", DOCUMENT_BODY)},
-        {"POST / HTTP/1.1\r\n" HOST "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n",
          REFUSAL("413 Content Too Large", DOCUMENT_BODY)},
         {"GET /version HTTP/1.1\r\n" HOST "Expect: 200-ok\r\n\r\n",
          REFUSAL("417 Expectation Failed", DOCUMENT_EXPECTATION)},
         {"GET /version HTTP/1.1\r\n\r\n", REFUSAL("400 Bad Request", DOCUMENT_REFUSED)},
-        {"GET /version HTTP/1.1\r\nHost : a\r\n\r\n", REFUSAL("400 Bad Request", DOCUMENT_REFUSED)},
-        {"GET /version\r\n\r\n", REFUSAL("400 Bad Request", DOCUMENT_REFUSED)},
-        {REQUEST("GET /version%00"), REFUSAL("400 Bad Request", DOCUMENT_REFUSED)},
         {"GET /version HTTP/2.0\r\n" HOST "\r\n",
          REFUSAL("505 HTTP Version Not Supported", DOCUMENT_REFUSED)},
-        {"GET /version HTTP/1.1\r\n" HOST "Transfer-Encoding: gzip\r\n\r\n",
-         REFUSAL("501 Not Implemented", DOCUMENT_REFUSED)},
     };
 
     expect_rows(*state, rows, COUNT_OF(rows));
@@ -260,7 +245,6 @@ static void unknown_method_returns_501(void **state)
                                          DOCUMENT_NOT_IMPLEMENTED, false,        false};
     const struct row rows[] = {
         {REQUEST("get /version"), answer},
-        {REQUEST("BREW /version"), answer},
         {REQUEST("BREW /nowhere"), answer},
     };
 

@@ -121,29 +121,6 @@ static void serves_new_clients_at_the_connection_limit(void **state)
     check_eviction("--threads=2", "--max-connections=100", 100);
 }
 
-/* The slow clients connect one at a time, with a request of the active client between any two. */
-static void keeps_active_clients_at_the_connection_limit(void **state)
-{
-    static const char *const arguments[] = {"--port=0", "--request-deadline=10m", "--threads=2",
-                                            "--max-connections=40", NULL};
-    int clients[200];
-    uint16_t port = 0;
-    struct process *process = process_serve(arguments, &port);
-    const int active = client_connect(port);
-
-    (void)state;
-    client_expect_answer(active, GET("/healthz"), &ALIVE);
-    for (size_t i = 0; i < COUNT_OF(clients); i++) {
-        open_slow(port, clients + i, 1);
-        client_wait_for_series(active, "http_connections_accepted_total", (double)i + 2, HUGE_VAL);
-    }
-    client_wait_for_series(active, EVICTED, 100, HUGE_VAL);
-    client_expect_answer(active, GET("/healthz"), &ALIVE);
-    close_all(clients, COUNT_OF(clients));
-    (void)close(active);
-    process_stop(process);
-}
-
 /* More requests arrive at once than connections are allowed. A request is lost only if its thread
  * is preempted between reading and registering it (docs/limits.md): once or twice on a busy
  * machine.
@@ -435,7 +412,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(serves_new_clients_at_the_connection_limit),
-        cmocka_unit_test(keeps_active_clients_at_the_connection_limit),
         cmocka_unit_test(answers_a_burst_above_the_connection_limit),
         cmocka_unit_test(waits_without_spinning_when_out_of_descriptors),
         cmocka_unit_test(answers_and_closes_half_closed_connections),

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "client.h"
-#include "clock.h"
 #include "documents.h"
 #include "inspect.h"
 #include "log.h"
@@ -70,43 +69,6 @@ static void metrics_count_responses_and_refusals(void **state)
     free(response);
     (void)close(reader);
     process_stop(process);
-}
-
-/* Sends logged requests, all of which are answered, until `count` lines have been dropped for
- * `reason`. Then checks that the next line written has the number of them in `field`. */
-static void drop_lines(const char *setting, const char *reason, double count, const char *field)
-{
-    const char *const arguments[] = {"--port=0", "--access-log=all", setting, NULL};
-    uint16_t port = 0;
-    struct process *process = process_serve(arguments, &port);
-    const int client = client_connect(port);
-    const int64_t deadline = monotonic_milliseconds() + PATIENCE;
-    char series[64];
-
-    (void)snprintf(series, sizeof series, "log_lines_dropped_total{reason=\"%s\"}", reason);
-    while (client_read_series(client, series) < count) {
-        assert_true(monotonic_milliseconds() < deadline);
-        for (int i = 0; i < 100; i++)
-            expect_status(client, REQUEST("GET /nowhere"), "404 Not Found");
-    }
-    (void)close(client);
-    (void)process_wait_for(process, "\"msg\":\"request\""); /* reads the log from here on */
-    process_signal(process, SIGTERM);
-    (void)process_wait_for(process, field);
-    assert_int_equal(process_wait(process), 0);
-    process_end(process);
-}
-
-static void drops_lines_if_nobody_reads_the_log(void **state)
-{
-    (void)state;
-    drop_lines("--access-log-rate=0", "slow_reader", 1, "\"dropped\":");
-}
-
-static void drops_lines_above_the_rate_limit(void **state)
-{
-    (void)state;
-    drop_lines("--access-log-rate=5", "rate_limit", 100, "\"limited\":");
 }
 
 /* Replaces the digits after each occurrence of `name` by N. Returns the sum of the numbers. */
@@ -249,8 +211,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(metrics_count_responses_and_refusals),
-        cmocka_unit_test(drops_lines_if_nobody_reads_the_log),
-        cmocka_unit_test(drops_lines_above_the_rate_limit),
         cmocka_unit_test(access_log_describes_each_request),
         cmocka_unit_test(access_log_has_the_requests_of_its_setting),
     };
