@@ -356,6 +356,13 @@ static void arguments_decide(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         expect(rows[i].call, rows[i].arguments, rows[i].result);
+    /* No bit is free but the one in which TCP_NODELAY and TCP_CORK differ. */
+    for (unsigned bit = 0; bit < 32; bit++) {
+        const uint32_t option = TCP_NODELAY ^ (UINT32_C(1) << bit);
+
+        expect(SYS_setsockopt, (const uint64_t[6]){5, IPPROTO_TCP, option},
+               option == TCP_CORK ? ALLOW : NO_ACCESS);
+    }
 }
 
 /* No other call is allowed, and no number leads out of the program. */
