@@ -33,20 +33,15 @@ int client_connect(uint16_t port)
     return client;
 }
 
-void client_send(int socket, const char *bytes, size_t length)
-{
-    while (length > 0) {
-        const ssize_t n = send(socket, bytes, length, MSG_NOSIGNAL);
-
-        assert_true(n > 0);
-        bytes += n;
-        length -= (size_t)n;
-    }
-}
-
 void client_send_text(int socket, const char *text)
 {
-    client_send(socket, text, strlen(text));
+    for (size_t left = strlen(text); left > 0;) {
+        const ssize_t n = send(socket, text, left, MSG_NOSIGNAL);
+
+        assert_true(n > 0);
+        text += n;
+        left -= (size_t)n;
+    }
 }
 
 /* Waits for bytes and reads at most `size`. Returns 0 at the end of the connection or on an error.

@@ -10,8 +10,7 @@
 /* Opens a connection. Returns the descriptor, which the caller closes. */
 int client_connect(uint16_t port);
 
-/* Sends all bytes, in a packet of their own; fails the test if the connection has ended. */
-void client_send(int socket, const char *bytes, size_t length);
+/* Sends a text in a packet of its own; fails the test if the connection has ended. */
 void client_send_text(int socket, const char *text);
 
 /* Reads one response: the headers and, unless `has_no_body`, as many bytes as its Content-Length.
