@@ -13,7 +13,6 @@
 #include "client.h"
 #include "config.h"
 #include "documents.h"
-#include "file.h"
 #include "listener.h"
 #include "parse.h"
 #include "process.h"
@@ -156,15 +155,6 @@ static void expect_failure(struct process *process, const char *text)
     process_end(process);
 }
 
-/* Writes the log line, but for its time, of a failure to listen on `port`. */
-static void print_cannot_listen(char line[256], unsigned port, const char *error)
-{
-    (void)snprintf(line, 256,
-                   "Z\",\"level\":\"error\",\"msg\":\"cannot listen\",\"address\":\"::\","
-                   "\"port\":%u,\"error\":\"%s",
-                   port, error);
-}
-
 static void port_in_use_exits_1(void **state)
 {
     static const char *const arguments[] = {"--port=0", NULL};
@@ -177,7 +167,10 @@ static void port_in_use_exits_1(void **state)
     (void)state;
     (void)snprintf(flag, sizeof flag, "--port=%u", (unsigned)port);
     /* glibc continues with "already in use", musl with "in use". */
-    print_cannot_listen(line, port, "Address ");
+    (void)snprintf(line, sizeof line,
+                   "Z\",\"level\":\"error\",\"msg\":\"cannot listen\",\"address\":\"::\","
+                   "\"port\":%u,\"error\":\"Address ",
+                   (unsigned)port);
     second = process_start((const char *const[]){flag, NULL}, NULL);
     (void)process_wait_for(second, line);
     expect_failure(second, " in use\"}\n");
@@ -194,27 +187,6 @@ static void address_of_another_host_exits_1(void **state)
                    "Z error cannot listen address='192.0.2.1' port=0 error='");
 }
 
-static void become_nobody(void)
-{
-    if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0))
-        _exit(126);
-}
-
-static void privileged_port_exits_1(void **state)
-{
-    const long first = file_read_number("/proc/sys/net/ipv4/ip_unprivileged_port_start", 1024);
-    char flag[32];
-    char line[256];
-
-    (void)state;
-    if (first <= 1)
-        skip(); /* no port is privileged here */
-    (void)snprintf(flag, sizeof flag, "--port=%ld", first - 1);
-    print_cannot_listen(line, (unsigned)first - 1, "Permission denied\"}\n");
-    expect_failure(process_start_with((const char *const[]){flag, NULL}, NULL, become_nobody),
-                   line);
-}
-
 static void lower_file_limit(void)
 {
     const struct rlimit limit = {.rlim_cur = 40, .rlim_max = 40};
@@ -223,9 +195,10 @@ static void lower_file_limit(void)
         _exit(126);
 }
 
-static void low_file_limit_lowers_default_max_connections(void **state)
+static void low_file_limit_lowers_max_connections(void **state)
 {
     static const char *const arguments[] = {"--port=0", "--threads=2", NULL};
+    static const char *const too_many[] = {"--port=0", "--threads=2", "--max-connections=13", NULL};
     struct process *process = NULL;
 
     (void)state;
@@ -235,17 +208,7 @@ static void low_file_limit_lowers_default_max_connections(void **state)
     (void)process_wait_for_port(process);
     (void)process_wait_for(process, "\"threads\":2,\"max_connections\":12,\"version\"");
     process_stop(process);
-}
-
-static void max_connections_above_file_limit_exits_1(void **state)
-{
-    static const char *const arguments[] = {"--port=0", "--threads=2", "--max-connections=13",
-                                            NULL};
-
-    (void)state;
-    if (process_has_runner())
-        skip(); /* the runner uses descriptors, too */
-    expect_failure(process_start_with(arguments, NULL, lower_file_limit),
+    expect_failure(process_start_with(too_many, NULL, lower_file_limit),
                    "Z\",\"level\":\"error\",\"msg\":\"the open-file limit is too low\","
                    "\"limit\":40,\"threads\":2,\"max_connections\":13}\n");
 }
@@ -359,9 +322,7 @@ int main(void)
         cmocka_unit_test(flag_overrides_environment),
         cmocka_unit_test(port_in_use_exits_1),
         cmocka_unit_test(address_of_another_host_exits_1),
-        cmocka_unit_test(privileged_port_exits_1),
-        cmocka_unit_test(low_file_limit_lowers_default_max_connections),
-        cmocka_unit_test(max_connections_above_file_limit_exits_1),
+        cmocka_unit_test(low_file_limit_lowers_max_connections),
         cmocka_unit_test(passed_socket_is_served_and_not_shut_down),
         cmocka_unit_test(healthcheck_reports_readiness),
         cmocka_unit_test(server_logs_lifecycle_to_stderr_only),

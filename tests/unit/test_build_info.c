@@ -52,10 +52,9 @@ static void document_has_known_values_in_order(void **state)
         const char *source, *build;
         const char *expected;
     } rows[] = {
-        {"https://a/b", "http://c",
-         DOCUMENT_START ",\"source\":\"https://a/b\",\"build\":"
-                        "\"http://c\"}\n"},
-        {"https://a/b", NULL, DOCUMENT_START ",\"source\":\"https://a/b\"}\n"},
+        {"https://a", "http://c",
+         DOCUMENT_START ",\"source\":\"https://a\",\"build\":\"http://c\"}\n"},
+        {"https://a", NULL, DOCUMENT_START ",\"source\":\"https://a\"}\n"},
         {NULL, "http://c", DOCUMENT_START ",\"build\":\"http://c\"}\n"},
         {NULL, NULL, DOCUMENT_START "}\n"},
     };

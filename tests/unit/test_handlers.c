@@ -12,11 +12,7 @@
 
 enum { THREADS = 3 };
 
-static const struct build_info INFO = {.name = "example",
-                                       .version = "1.2.3",
-                                       .commit = "0123456789abcdef0123456789abcdef01234567",
-                                       .description = "An example",
-                                       .build_date = "2026-11-22T09:00:00Z"};
+static struct build_info info;
 static struct log no_log;
 static struct usage no_usage = {.statm = -1};
 static struct handlers *handlers;
@@ -41,10 +37,11 @@ enum MHD_Result __wrap_MHD_queue_response(struct MHD_Connection *connection, uns
 
 static int set_up(void **state)
 {
-    struct route_context context = {.info = &INFO};
+    struct route_context context = {.info = &info};
 
+    info = build_info_get();
     context.metrics =
-        metrics_create(&(const struct metrics_parts){&INFO, &no_log, &no_usage, 1, 8});
+        metrics_create(&(const struct metrics_parts){&info, &no_log, &no_usage, 1, 8});
     handlers = handlers_create(&context, NULL, THREADS);
     routes = routes_all(&route_count);
     *state = context.metrics;
@@ -62,9 +59,9 @@ static int tear_down(void **state)
  * has objects of its own, except for live responses, which last for one request. */
 static void expect(struct request request, bool draining, unsigned status)
 {
-    const struct MHD_Response *seen[2 * THREADS];
+    const struct MHD_Response *seen[2 * THREADS] = {NULL};
 
-    for (unsigned i = 0; i < COUNT_OF(seen); i++) {
+    for (unsigned i = 0; i < 2 * THREADS; i++) {
         const struct reply *reply = handlers_answer(handlers, i / 2, &request, draining);
         size_t size = 0;
 

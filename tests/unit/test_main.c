@@ -1,6 +1,6 @@
 /* What a process cannot be made to do from outside; tests/e2e/test_cli.c covers the rest. */
 /* wraps: open isatty lifecycle_block_signals resources_cpus metrics_create handlers_create */
-/* wraps: sandbox_enter server_start */
+/* wraps: sandbox_enter server_start lifecycle_run server_stop */
 /* main() becomes an ordinary function. Included first because cmocka defines fail() too. */
 int versiond_main(int argc, char *argv[]);
 #define main versiond_main
@@ -11,11 +11,14 @@ int versiond_main(int argc, char *argv[]);
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/un.h>
 
 #include "failing.h"
 #include "inspect.h"
 
 enum { TEXT_MAX = 1024, CPUS = 2 };
+
+static int server_listener;
 
 FAILING_WRAPPER(int, open, -1, (const char *path, int flags, ...), (path, flags))
 FAILING_WRAPPER(int, isatty, 1, (int descriptor), (descriptor))
@@ -28,6 +31,9 @@ int __wrap_lifecycle_block_signals(void);
 unsigned __wrap_resources_cpus(const char *root, const char *self);
 bool __wrap_sandbox_enter(char text[SANDBOX_TEXT_MAX]);
 struct server *__wrap_server_start(const struct server_parts *parts);
+int __wrap_lifecycle_run(struct server *server, const struct config *config, struct log *log,
+                         int notifier);
+void __wrap_server_stop(struct server *server);
 
 int __wrap_lifecycle_block_signals(void)
 {
@@ -49,15 +55,37 @@ bool __wrap_sandbox_enter(char text[SANDBOX_TEXT_MAX])
     return !fails;
 }
 
-/* Always fails, which closes the listener. */
+/* Owns the listener until it is stopped. */
 struct server *__wrap_server_start(const struct server_parts *parts)
 {
-    (void)close(parts->listener);
+    server_listener = parts->listener;
+    if (!failing_call("server_start"))
+        return (struct server *)(void *)&server_listener;
+    (void)close(server_listener);
     return NULL;
+}
+
+int __wrap_lifecycle_run(struct server *server, const struct config *config, struct log *log,
+                         int notifier)
+{
+    (void)config;
+    (void)log;
+    assert_ptr_equal(server, &server_listener);
+    assert_true(notifier >= 0);
+    return 0;
+}
+
+void __wrap_server_stop(struct server *server)
+{
+    assert_ptr_equal(server, &server_listener);
+    (void)close(server_listener);
 }
 
 static int set_up(void **state)
 {
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    const int length = snprintf(address.sun_path, sizeof address.sun_path, "@main-%d", getpid());
+    const int manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     size_t count = 0;
     const struct setting *settings = config_settings(&count);
 
@@ -66,7 +94,11 @@ static int set_up(void **state)
         if (settings[i].variable != NULL)
             (void)unsetenv(settings[i].variable);
     }
-    return setenv("PORT", "0", 1);
+    (void)setenv("PORT", "0", 1);
+    (void)setenv("NOTIFY_SOCKET", address.sun_path, 1);
+    address.sun_path[0] = '\0';
+    return bind(manager, (struct sockaddr *)&address,
+                (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)length));
 }
 
 /* Runs main() without stdin. Stores what it writes to stderr in `text`. */
@@ -114,6 +146,7 @@ static void each_failing_step_is_logged_and_ends_the_program(void **state)
         {"lifecycle_block_signals", NULL, ERROR("cannot block signals", "Operation not permitted")},
         {"metrics_create", NULL, NO_MEMORY},
         {"handlers_create", NULL, NO_MEMORY},
+        {"none", "--log-level=error", ""},
         {"server_start", NULL, ERROR("cannot start", "out of memory, threads or file descriptors")},
     };
 
@@ -123,7 +156,7 @@ static void each_failing_step_is_logged_and_ends_the_program(void **state)
         char text[TEXT_MAX];
 
         failing_arm(rows[i].step, 1, 0);
-        assert_int_equal(call_main(rows[i].argument, text), 1);
+        assert_int_equal(call_main(rows[i].argument, text), rows[i].err[0] != '\0');
         failing_at(0);
         assert_string_equal(text, rows[i].err);
         assert_int_equal(inspect_count_descriptors(), before);

@@ -127,8 +127,10 @@ int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
     return __real_poll(fds, count, PATIENCE);
 }
 
-/* Probes a server. `reason` is the error after the address, or NULL if it is ready. */
-static void expect_probe(const struct behavior *behavior, const char *base_path, const char *reason)
+/* Probes a server for `elapsed` milliseconds. `reason` is the error after the address, or NULL if
+ * it is ready. */
+static void expect_probe(const struct behavior *behavior, const char *base_path, const char *reason,
+                         int elapsed)
 {
     struct sockaddr_in address = {0};
     socklen_t size = sizeof address;
@@ -154,70 +156,48 @@ static void expect_probe(const struct behavior *behavior, const char *base_path,
                        reason);
     assert_string_equal(error, expected);
     assert_int_equal(result, reason == NULL ? 0 : -1);
+    assert_int_equal(now - START, elapsed);
     end_connection();
     (void)close(listener);
     assert_int_equal(inspect_count_descriptors(), before);
 }
 
-static void checks_the_status_line(void **state)
+/* A response that has arrived is read even if connecting took too long. */
+static void checks_the_status_line_for_three_seconds(void **state)
 {
     static const char other[] = "did not answer with HTTP/1.1";
     const struct {
         struct behavior server;
         const char *reason;
+        int elapsed;
     } rows[] = {
-        {{.pieces = {"HTTP/1.1 200 "}}, NULL},
-        {{.pieces = {"H", "TTP/1", ".1 20", "0", " "}}, NULL},
-        {{.pieces = {"HTTP/1.1 503 Service Unavailable\r\n\r\n"}}, "answered 503"},
-        {{.pieces = {"HTTP/1.1 201 Created\r\n\r\n"}}, "answered 201"},
-        {{.pieces = {"HTTP/1.0 200 OK\r\n\r\n"}}, other},
-        {{.pieces = {"SSH-2.0-OpenSSH_9.2\r\n"}}, other},
-        {{.pieces = {"HTTP/1.1 200"}}, other},
-        {{.pieces = {"H"}}, other},
-        {{.nth = 0}, other},
-        {{.end = END_RESET}, strerror(ECONNRESET)},
+        {{.pieces = {"HTTP/1.1 200 "}}, NULL, 0},
+        {{.pieces = {"H", "TTP/1", ".1 20", "0", " "}}, NULL, 0},
+        {{.pieces = {"HTTP/1.1 503 Service Unavailable\r\n\r\n"}}, "answered 503", 0},
+        {{.pieces = {"HTTP/1.1 201 Created\r\n\r\n"}}, "answered 201", 0},
+        {{.pieces = {"HTTP/1.0 200 OK\r\n\r\n"}}, other, 0},
+        {{.pieces = {"SSH-2.0-OpenSSH_9.2\r\n"}}, other, 0},
+        {{.pieces = {"HTTP/1.1 200"}}, other, 0},
+        {{.pieces = {"H"}}, other, 0},
+        {{.end = END_CLOSE}, other, 0},
+        {{.end = END_RESET}, strerror(ECONNRESET), 0},
+        {{.end = END_NEVER}, strerror(ETIMEDOUT), 3000},
+        {{.pieces = {"H", "T", "T", "P"}, .pause = 999}, strerror(ETIMEDOUT), 3000},
+        {{.pieces = {"H", "T", "T", "P"}, .pause = 4000}, strerror(ETIMEDOUT), 3000},
+        {{.pieces = {"HTTP/1.1 200 "}, .connect_delay = 5000}, NULL, 5000},
+        {{.end = END_NEVER, .connect_delay = 5000}, strerror(ETIMEDOUT), 5000},
+        {{.failing = "connect", .nth = 1, .error = ENETUNREACH}, strerror(ENETUNREACH), 0},
+        {{.failing = "getsockopt", .nth = 1, .error = ENOBUFS, .connect_delay = 1},
+         strerror(ENOBUFS),
+         1},
+        {{.failing = "send", .nth = 1, .error = EPIPE}, strerror(EPIPE), 0},
+        {{.failing = "poll", .nth = 1, .error = ENOMEM}, strerror(ENOMEM), 0},
+        {{.failing = "poll", .nth = 1, .error = ENOBUFS, .connect_delay = 1}, strerror(ENOBUFS), 1},
     };
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        expect_probe(&rows[i].server, NULL, rows[i].reason);
-}
-
-/* A response that has arrived is read even if connecting took too long. */
-static void times_out_after_three_seconds(void **state)
-{
-    static const struct {
-        struct behavior server;
-        int elapsed; /* 0: succeeds */
-    } rows[] = {
-        {{.end = END_NEVER}, 3000},
-        {{.pieces = {"H", "T", "T", "P", "/", "1", ".", "1", " "}, .pause = 999}, 3000},
-        {{.pieces = {"H", "T", "T", "P", "/", "1", ".", "1", " "}, .pause = 4000}, 3000},
-        {{.pieces = {"HTTP/1.1 200 OK\r\n\r\n"}, .connect_delay = 5000}, 0},
-        {{.end = END_NEVER, .connect_delay = 5000}, 5000},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        expect_probe(&rows[i].server, NULL, rows[i].elapsed == 0 ? NULL : strerror(ETIMEDOUT));
-        if (rows[i].elapsed > 0)
-            assert_int_equal(now - START, rows[i].elapsed);
-    }
-}
-
-static void reports_failing_calls(void **state)
-{
-    static const struct behavior rows[] = {
-        {.failing = "connect", .nth = 1, .error = ENETUNREACH},
-        {.failing = "getsockopt", .nth = 1, .error = ENOBUFS, .connect_delay = 1},
-        {.failing = "send", .nth = 1, .error = EPIPE},
-        {.failing = "poll", .nth = 1, .error = ENOMEM, .connect_delay = 1},
-        {.failing = "poll", .nth = 2, .error = ENOMEM, .connect_delay = 1},
-    };
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(rows); i++)
-        expect_probe(&rows[i], NULL, strerror(rows[i].error));
+        expect_probe(&rows[i].server, NULL, rows[i].reason, rows[i].elapsed);
 }
 
 static void requests_readyz_under_the_base_path(void **state)
@@ -231,7 +211,7 @@ static void requests_readyz_under_the_base_path(void **state)
     for (size_t i = 0; i < COUNT_OF(base_paths); i++) {
         char expected[512];
 
-        expect_probe(&ready, base_paths[i], NULL);
+        expect_probe(&ready, base_paths[i], NULL, 0);
         (void)snprintf(expected, sizeof expected,
                        "GET %s/readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
                        base_paths[i] == NULL ? "" : base_paths[i]);
@@ -277,9 +257,7 @@ static void connects_to_the_listen_address(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(checks_the_status_line),
-        cmocka_unit_test(times_out_after_three_seconds),
-        cmocka_unit_test(reports_failing_calls),
+        cmocka_unit_test(checks_the_status_line_for_three_seconds),
         cmocka_unit_test(requests_readyz_under_the_base_path),
         cmocka_unit_test(connects_to_the_listen_address),
     };
