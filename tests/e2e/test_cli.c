@@ -101,20 +101,20 @@ static void errors_are_complete_for_the_longest_values(void **state)
 
     (void)state;
     for (size_t i = 0; i < count; i++) {
-        char variable[512] = "";
-        const char *const environment[] = {variable, NULL};
+        char argument[512] = "";
+        const char *const arguments[] = {argument, NULL};
         char allowed[CONFIG_ALLOWED_MAX];
         char expected[1024];
 
-        if (settings[i].variable == NULL)
+        if (settings[i].kind == SETTING_ACTION)
             continue;
-        memset(variable, 'x', sizeof variable - 1);
-        (void)snprintf(expected, sizeof expected, "%s=", settings[i].variable);
-        memcpy(variable, expected, strlen(expected));
+        memset(argument, 'x', sizeof argument - 1);
+        (void)snprintf(expected, sizeof expected, "%s=", settings[i].flag);
+        memcpy(argument, expected, strlen(expected));
         config_print_allowed(allowed, sizeof allowed, &settings[i]);
         (void)snprintf(expected, sizeof expected, NAME ": %s: '%.127s' is not %s\n",
-                       settings[i].variable, variable + 256, allowed);
-        process_expect(NULL, environment, 2, "", expected);
+                       settings[i].flag, argument + 256, allowed);
+        process_expect(arguments, NULL, 2, "", expected);
     }
 }
 

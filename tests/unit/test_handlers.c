@@ -4,13 +4,20 @@
 #include "test.h"
 
 #include <microhttpd.h>
+#include <netinet/in.h>
+#include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "client.h"
+#include "documents.h"
 #include "handlers.h"
+#include "listener.h"
 #include "metrics.h"
 #include "reply.h"
+#include "server.h"
 
-enum { THREADS = 3 };
+enum { THREADS = 3, CLIENTS = 30 };
 
 static struct build_info info;
 static struct log no_log;
@@ -23,16 +30,32 @@ static size_t route_count;
 static unsigned queued_status;
 static const struct MHD_Response *queued;
 
+/* The first response that each thread of a server has sent. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static const struct MHD_Response *sent[THREADS];
+static size_t senders;
+
+enum MHD_Result __real_MHD_queue_response(struct MHD_Connection *connection, unsigned status,
+                                          struct MHD_Response *response);
 enum MHD_Result __wrap_MHD_queue_response(struct MHD_Connection *connection, unsigned status,
                                           struct MHD_Response *response);
 
 enum MHD_Result __wrap_MHD_queue_response(struct MHD_Connection *connection, unsigned status,
                                           struct MHD_Response *response)
 {
-    (void)connection;
-    queued_status = status;
-    queued = response;
-    return MHD_YES;
+    static _Thread_local bool has_sent;
+
+    if (connection == NULL) {
+        queued_status = status;
+        queued = response;
+        return MHD_YES;
+    }
+    pthread_mutex_lock(&lock);
+    if (!has_sent)
+        sent[senders++] = response;
+    has_sent = true;
+    pthread_mutex_unlock(&lock);
+    return __real_MHD_queue_response(connection, status, response);
 }
 
 static int set_up(void **state)
@@ -41,7 +64,7 @@ static int set_up(void **state)
 
     info = build_info_get();
     context.metrics =
-        metrics_create(&(const struct metrics_parts){&info, &no_log, &no_usage, 1, 8});
+        metrics_create(&(const struct metrics_parts){&info, &no_log, &no_usage, THREADS, 8});
     handlers = handlers_create(&context, NULL, THREADS);
     routes = routes_all(&route_count);
     *state = context.metrics;
@@ -140,12 +163,44 @@ static void faults_precede_unknown_methods_and_those_precede_paths(void **state)
     }
 }
 
+/* No thread can take the connections of two: each has to send a response. */
+static void threads_of_a_server_send_responses_of_their_own(void **state)
+{
+    static const struct client_answer alive = {"200 OK",    TYPE_JSON, NULL,
+                                               DOCUMENT_OK, false,     false};
+    const struct config config = {
+        .threads = THREADS, .max_connections = CLIENTS, .request_deadline = 10 * PATIENCE};
+    const struct server_parts parts = {.config = &config,
+                                       .handlers = handlers,
+                                       .log = &no_log,
+                                       .metrics = *state,
+                                       .listener = listener_open("127.0.0.1", 0)};
+    struct sockaddr_in address = {0};
+    socklen_t size = sizeof address;
+    struct server *server = server_start(&parts);
+    int clients[CLIENTS];
+
+    assert_non_null(server);
+    assert_int_equal(getsockname(parts.listener, (struct sockaddr *)&address, &size), 0);
+    for (size_t i = 0; i < CLIENTS; i++) {
+        clients[i] = client_connect(ntohs(address.sin_port));
+        client_expect_answer(clients[i], "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n", &alive);
+    }
+    for (size_t i = 0; i < CLIENTS; i++)
+        (void)close(clients[i]);
+    server_stop(server);
+    assert_int_equal(senders, THREADS);
+    for (size_t i = 0; i < THREADS; i++)
+        assert_ptr_not_equal(sent[i], sent[(i + 1) % THREADS]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(responses_follow_the_table_of_routes),
         cmocka_unit_test(other_targets_concern_no_route_or_all_of_them),
         cmocka_unit_test(faults_precede_unknown_methods_and_those_precede_paths),
+        cmocka_unit_test(threads_of_a_server_send_responses_of_their_own),
     };
 
     return cmocka_run_group_tests(tests, set_up, tear_down);
