@@ -2,8 +2,10 @@
 #include "test.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -11,7 +13,8 @@
 #include "client.h"
 #include "config.h"
 #include "documents.h"
-#include "file.h"
+#include "listener.h"
+#include "parse.h"
 #include "process.h"
 
 #define GET_READYZ "GET /readyz HTTP/1.1\r\nHost: a\r\n\r\n"
@@ -52,7 +55,7 @@ static void fill_stdout(void)
 
 static void exits_1_if_stdout_cannot_be_written(void **state)
 {
-    static const char *const flags[] = {"--help", "--version"};
+    static const char *const flags[] = {"--help", "--version", "--licenses"};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(flags); i++) {
@@ -73,20 +76,8 @@ static void invalid_setting_exits_2_with_one_line(void **state)
         const char *error;
     } rows[] = {
         {"--port=65536", NULL, "--port: '65536' is not an integer from 0 to 65535"},
-        {"--port=", NULL, "--port: '' is not an integer from 0 to 65535"},
-        {"-p", NULL, "--port: requires a value"},
         {NULL, "PORT=tcp://10.0.0.1:80",
          "PORT: 'tcp://10.0.0.1:80' is not an integer from 0 to 65535"},
-        {NULL, "PORT=", "PORT: '' is not an integer from 0 to 65535"},
-        {NULL, "ADDRESS=localhost",
-         "ADDRESS: 'localhost' is not an IPv4 or IPv6 address, such as 127.0.0.1 or ::1"},
-        {NULL, "DRAIN_DELAY=5",
-         "DRAIN_DELAY: '5' is not a duration from 0s to 10m, with a unit: ms, s, m or h"},
-        {"--log-format=xml", NULL, "--log-format: 'xml' is not one of json, text"},
-        {"--frobnicate", NULL, "'--frobnicate': unknown flag; see --help"},
-        {"serve", NULL, "'serve': unexpected argument; see --help"},
-        {"", NULL, "'': unexpected argument; see --help"},
-        {"--help=yes", NULL, "--help: takes no value"},
         {"a\nb\x1b[2J", NULL, "'a\\x0ab\\x1b[2J': unexpected argument; see --help"},
     };
 
@@ -102,23 +93,56 @@ static void invalid_setting_exits_2_with_one_line(void **state)
     }
 }
 
-static void repeated_flag_exits_2(void **state)
+/* The value is truncated, the name of the setting and the allowed values never are. */
+static void errors_are_complete_for_the_longest_values(void **state)
 {
+    size_t count = 0;
+    const struct setting *settings = config_settings(&count);
+
     (void)state;
-    process_expect((const char *const[]){"-p1", "--port=1", NULL}, NULL, 2, "",
-                   NAME ": --port: specified more than once\n");
+    for (size_t i = 0; i < count; i++) {
+        char argument[512] = "";
+        const char *const arguments[] = {argument, NULL};
+        char allowed[CONFIG_ALLOWED_MAX];
+        char expected[1024];
+
+        if (settings[i].kind == SETTING_ACTION)
+            continue;
+        memset(argument, 'x', sizeof argument - 1);
+        (void)snprintf(expected, sizeof expected, "%s=", settings[i].flag);
+        memcpy(argument, expected, strlen(expected));
+        config_print_allowed(allowed, sizeof allowed, &settings[i]);
+        (void)snprintf(expected, sizeof expected, NAME ": %s: '%.127s' is not %s\n",
+                       settings[i].flag, argument + 256, allowed);
+        process_expect(arguments, NULL, 2, "", expected);
+    }
 }
 
+/* The 404 response names the longest base path. */
 static void flag_overrides_environment(void **state)
 {
-    static const char *const arguments[] = {"--base-path=/flag", NULL};
     static const char *const environment[] = {"PORT=0", "BASE_PATH=not a path", NULL};
-    struct process *process = process_start(arguments, environment);
-    const uint16_t port = process_wait_for_port(process);
-    const int client = client_connect(port);
+    char flag[sizeof "--base-path=" + PARSE_BASE_PATH_MAX] = "--base-path=/";
+    const char *const arguments[] = {flag, NULL};
+    char request[512];
+    char end[512];
+    char *response = NULL;
+    struct process *process = NULL;
+    int client = -1;
 
     (void)state;
-    client_expect_answer(client, "GET /flag/readyz HTTP/1.1\r\nHost: a\r\n\r\n", &READY);
+    memset(flag + strlen(flag), 'b', sizeof flag - 1 - strlen(flag));
+    process = process_start(arguments, environment);
+    client = client_connect(process_wait_for_port(process));
+    (void)snprintf(request, sizeof request, "GET %s/readyz HTTP/1.1\r\nHost: a\r\n\r\n",
+                   strchr(flag, '/'));
+    client_expect_answer(client, request, &READY);
+    client_send_text(client, "GET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
+    response = client_receive(client, false);
+    (void)snprintf(end, sizeof end, "/openapi.json, and the same under %s.\"}\n",
+                   strchr(flag, '/'));
+    assert_non_null(strstr(response, end));
+    free(response);
     (void)close(client);
     process_stop(process);
 }
@@ -129,15 +153,6 @@ static void expect_failure(struct process *process, const char *text)
     (void)process_wait_for(process, text);
     assert_int_equal(process_wait(process), 1);
     process_end(process);
-}
-
-/* Writes the log line, but for its time, of a failure to listen on `port`. */
-static void print_cannot_listen(char line[256], unsigned port, const char *error)
-{
-    (void)snprintf(line, 256,
-                   "Z\",\"level\":\"error\",\"msg\":\"cannot listen\",\"address\":\"::\","
-                   "\"port\":%u,\"error\":\"%s",
-                   port, error);
 }
 
 static void port_in_use_exits_1(void **state)
@@ -152,7 +167,10 @@ static void port_in_use_exits_1(void **state)
     (void)state;
     (void)snprintf(flag, sizeof flag, "--port=%u", (unsigned)port);
     /* glibc continues with "already in use", musl with "in use". */
-    print_cannot_listen(line, port, "Address ");
+    (void)snprintf(line, sizeof line,
+                   "Z\",\"level\":\"error\",\"msg\":\"cannot listen\",\"address\":\"::\","
+                   "\"port\":%u,\"error\":\"Address ",
+                   (unsigned)port);
     second = process_start((const char *const[]){flag, NULL}, NULL);
     (void)process_wait_for(second, line);
     expect_failure(second, " in use\"}\n");
@@ -169,27 +187,6 @@ static void address_of_another_host_exits_1(void **state)
                    "Z error cannot listen address='192.0.2.1' port=0 error='");
 }
 
-static void become_nobody(void)
-{
-    if (geteuid() == 0 && (setgid(65534) != 0 || setuid(65534) != 0))
-        _exit(126);
-}
-
-static void privileged_port_exits_1(void **state)
-{
-    const long first = file_read_number("/proc/sys/net/ipv4/ip_unprivileged_port_start", 1024);
-    char flag[32];
-    char line[256];
-
-    (void)state;
-    if (first <= 1)
-        skip(); /* no port is privileged here */
-    (void)snprintf(flag, sizeof flag, "--port=%ld", first - 1);
-    print_cannot_listen(line, (unsigned)first - 1, "Permission denied\"}\n");
-    expect_failure(process_start_with((const char *const[]){flag, NULL}, NULL, become_nobody),
-                   line);
-}
-
 static void lower_file_limit(void)
 {
     const struct rlimit limit = {.rlim_cur = 40, .rlim_max = 40};
@@ -198,9 +195,10 @@ static void lower_file_limit(void)
         _exit(126);
 }
 
-static void low_file_limit_lowers_default_max_connections(void **state)
+static void low_file_limit_lowers_max_connections(void **state)
 {
     static const char *const arguments[] = {"--port=0", "--threads=2", NULL};
+    static const char *const too_many[] = {"--port=0", "--threads=2", "--max-connections=13", NULL};
     struct process *process = NULL;
 
     (void)state;
@@ -210,19 +208,59 @@ static void low_file_limit_lowers_default_max_connections(void **state)
     (void)process_wait_for_port(process);
     (void)process_wait_for(process, "\"threads\":2,\"max_connections\":12,\"version\"");
     process_stop(process);
-}
-
-static void max_connections_above_file_limit_exits_1(void **state)
-{
-    static const char *const arguments[] = {"--port=0", "--threads=2", "--max-connections=13",
-                                            NULL};
-
-    (void)state;
-    if (process_has_runner())
-        skip(); /* the runner uses descriptors, too */
-    expect_failure(process_start_with(arguments, NULL, lower_file_limit),
+    expect_failure(process_start_with(too_many, NULL, lower_file_limit),
                    "Z\",\"level\":\"error\",\"msg\":\"the open-file limit is too low\","
                    "\"limit\":40,\"threads\":2,\"max_connections\":13}\n");
+}
+
+static int passed_listener;
+static char passed_pid[32]; /* set in the process that becomes the program */
+
+static void pass_listener(void)
+{
+    if (dup2(passed_listener, 3) != 3 || fcntl(3, F_SETFD, 0) != 0)
+        _exit(126);
+    (void)snprintf(passed_pid, sizeof passed_pid, "LISTEN_PID=%d", (int)getpid());
+}
+
+/* The socket remains open for the next process. */
+static void passed_socket_is_served_and_not_shut_down(void **state)
+{
+    static const struct {
+        const char *count;
+        const char *level;
+        int code;
+        const char *log;
+    } rows[] = {
+        {"LISTEN_FDS=1", "LOG_LEVEL=info", 0, "\"socket\":\"passed\"}\n"},
+        {"LISTEN_FDS=1", "LOG_LEVEL=error", 0, ""},
+        {"LISTEN_FDS=2", "LOG_LEVEL=info", 1,
+         "Z\",\"level\":\"error\",\"msg\":\"cannot use the socket passed by the service manager\","
+         "\"error\":\"LISTEN_FDS: '2' is not 1\","
+         "\"allowed\":\"LISTEN_FDS=1 and a listening TCP socket\"}\n"},
+    };
+    struct sockaddr_in address = {0};
+    socklen_t size = sizeof address;
+
+    (void)state;
+    passed_listener = listener_open("127.0.0.1", 0);
+    assert_int_equal(getsockname(passed_listener, (struct sockaddr *)&address, &size), 0);
+    for (size_t i = 0; i < COUNT_OF(rows); i++) {
+        const char *const environment[] = {rows[i].count, rows[i].level, passed_pid, NULL};
+        const int client = client_connect(ntohs(address.sin_port));
+        struct process *process = process_start_with(NULL, environment, pass_listener);
+
+        if (rows[i].code == 0) {
+            client_expect_answer(client, GET_READYZ, &READY);
+            process_signal(process, SIGTERM);
+        }
+        assert_int_equal(process_wait(process), rows[i].code);
+        assert_non_null(strstr(process->stderr_text, rows[i].log));
+        assert_int_equal(process->stderr_text[0] == '\0', rows[i].log[0] == '\0');
+        process_end(process);
+        (void)close(client);
+    }
+    (void)close(passed_listener);
 }
 
 static void expect_health(uint16_t port, int code, const char *error)
@@ -280,13 +318,12 @@ int main(void)
         cmocka_unit_test(version_is_printed_to_stdout),
         cmocka_unit_test(exits_1_if_stdout_cannot_be_written),
         cmocka_unit_test(invalid_setting_exits_2_with_one_line),
-        cmocka_unit_test(repeated_flag_exits_2),
+        cmocka_unit_test(errors_are_complete_for_the_longest_values),
         cmocka_unit_test(flag_overrides_environment),
         cmocka_unit_test(port_in_use_exits_1),
         cmocka_unit_test(address_of_another_host_exits_1),
-        cmocka_unit_test(privileged_port_exits_1),
-        cmocka_unit_test(low_file_limit_lowers_default_max_connections),
-        cmocka_unit_test(max_connections_above_file_limit_exits_1),
+        cmocka_unit_test(low_file_limit_lowers_max_connections),
+        cmocka_unit_test(passed_socket_is_served_and_not_shut_down),
         cmocka_unit_test(healthcheck_reports_readiness),
         cmocka_unit_test(server_logs_lifecycle_to_stderr_only),
     };

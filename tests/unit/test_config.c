@@ -12,8 +12,9 @@
 #include "config.h"
 #include "log.h"
 #include "sandbox.h"
+#include "text.h"
 
-enum { ARGUMENTS_MAX = 32, ERROR_SIZE = 512, COLUMNS = 80, SCREEN = 45 };
+enum { ARGUMENTS_MAX = 32, ERROR_SIZE = 512, TEXT_SIZE = 4096, COLUMNS = 80, SCREEN = 45 };
 
 static const struct config DEFAULTS = {
     .port = 5000,
@@ -66,27 +67,23 @@ static int read_config(struct config *config, const char *const *arguments, char
     return config_read(config, argc, argv, error, ERROR_SIZE);
 }
 
-/* Expects the same value of a member, text or number. */
-static void expect_member(const struct setting *setting, const struct config *actual,
-                          const struct config *expected)
+/* Prints all members, text or number. */
+static void print_config(char text[TEXT_SIZE], const struct config *config)
 {
-    const char *a = (const char *)actual + setting->offset;
-    const char *b = (const char *)expected + setting->offset;
-    const bool is_text = setting->kind == SETTING_ADDRESS || setting->kind == SETTING_BASE_PATH;
+    size_t used = 0;
 
-    if (!is_text) {
-        if (memcmp(a, b, sizeof(uint32_t)) != 0)
-            fail_msg("%s has another value", setting->flag);
-    } else {
-        const char *actual_text = NULL;
-        const char *expected_text = NULL;
+    for (size_t i = 0; i < setting_count; i++) {
+        const struct setting *setting = &settings[i];
+        const char *member = (const char *)config + setting->offset;
+        const char *string = NULL;
+        uint32_t number = 0;
 
-        memcpy((void *)&actual_text, a, sizeof actual_text);
-        memcpy((void *)&expected_text, b, sizeof expected_text);
-        if (actual_text == NULL || expected_text == NULL)
-            assert_ptr_equal(actual_text, expected_text);
+        if (setting->kind == SETTING_ADDRESS || setting->kind == SETTING_BASE_PATH)
+            memcpy((void *)&string, member, sizeof string);
         else
-            assert_string_equal(actual_text, expected_text);
+            memcpy(&number, member, sizeof number);
+        used += (size_t)snprintf(text + used, TEXT_SIZE - used, "%s %u %s\n", setting->flag, number,
+                                 string == NULL ? "-" : string);
     }
 }
 
@@ -94,11 +91,14 @@ static void expect_config(const char *const *arguments, const struct config *exp
 {
     struct config config;
     char error[ERROR_SIZE];
+    char text[TEXT_SIZE];
+    char expected_text[TEXT_SIZE];
 
     if (read_config(&config, arguments, error) != 0)
         fail_msg("rejected: %s", error);
-    for (size_t i = 0; i < setting_count; i++)
-        expect_member(&settings[i], &config, expected);
+    print_config(text, &config);
+    print_config(expected_text, expected);
+    assert_text_equal(text, expected_text);
 }
 
 static void expect_error(const char *const *arguments, const char *expected)
@@ -115,37 +115,31 @@ static void expect_error(const char *const *arguments, const char *expected)
 
 static const char *const NONE[] = {NULL};
 
-/* The contract of the table. */
+/* The contract of the table. A variable is the flag in upper case. */
 static void every_row_is_complete_and_unique(void **state)
 {
     (void)state;
     for (size_t i = 0; i < setting_count; i++) {
         const struct setting *row = &settings[i];
         const bool is_action = row->kind == SETTING_ACTION;
+        char allowed[CONFIG_ALLOWED_MAX] = "?";
 
+        config_print_allowed(allowed, sizeof allowed, row);
+        assert_int_equal(allowed[0] == '\0', is_action);
         assert_int_equal(strncmp(row->flag, "--", 2), 0);
         assert_non_null(row->help);
         assert_true((row->variable == NULL) == is_action && (row->value == NULL) == is_action);
         assert_true((row->fallback != NULL) + (row->fallback_text != NULL) == !is_action);
         assert_true(row->lowest <= row->highest);
         assert_true(row->offset + sizeof(uint32_t) <= sizeof(struct config));
+        for (size_t k = 2; !is_action && k <= strlen(row->flag); k++)
+            assert_int_equal(row->variable[k - 2],
+                             row->flag[k] == '-' ? '_' : toupper(row->flag[k]));
         for (size_t k = 0; k < i; k++) {
             assert_string_not_equal(row->flag, settings[k].flag);
             assert_true(row->letter == '\0' || row->letter != settings[k].letter);
             assert_true(is_action || row->offset != settings[k].offset);
         }
-    }
-}
-
-static void variable_is_the_flag_in_upper_case(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < setting_count; i++) {
-        const char *flag = settings[i].flag + 2;
-        const char *variable = settings[i].variable;
-
-        for (size_t k = 0; variable != NULL && k <= strlen(flag); k++)
-            assert_int_equal(variable[k], flag[k] == '-' ? '_' : toupper(flag[k]));
     }
 }
 
@@ -169,7 +163,6 @@ static const struct accepted {
     uint32_t number;
 } ACCEPTED[] = {
     {"--address", "127.0.0.1", "127.0.0.1", 0},
-    {"--address", "::", "::", 0},
     {"--address", "2001:db8::1", "2001:db8::1", 0},
     {"--port", "0", NULL, 0},
     {"--port", "65535", NULL, 65535},
@@ -178,14 +171,11 @@ static const struct accepted {
     {"--max-connections", "1", NULL, 1},
     {"--max-connections", "1000000", NULL, 1000000},
     {"--request-deadline", "1s", NULL, 1000},
-    {"--request-deadline", "1001ms", NULL, 1001},
     {"--request-deadline", "10m", NULL, 600000},
     {"--drain-delay", "0ms", NULL, 0},
-    {"--drain-delay", "1500ms", NULL, 1500},
     {"--drain-delay", "10m", NULL, 600000},
     {"--shutdown-timeout", "0s", NULL, 0},
     {"--shutdown-timeout", "600000ms", NULL, 600000},
-    {"--base-path", "/a", "/a", 0},
     {"--base-path", "/some/prefix", "/some/prefix", 0},
     {"--access-log", "off", NULL, ACCESS_LOG_OFF},
     {"--access-log", "errors", NULL, ACCESS_LOG_ERRORS},
@@ -216,9 +206,17 @@ static struct config config_with(const struct accepted *row)
     return config;
 }
 
-static void value_is_read_in_every_form(void **state)
+static void every_setting_is_read_in_every_form(void **state)
 {
     (void)state;
+    for (size_t i = 0; i < setting_count; i++) {
+        bool is_listed = settings[i].kind == SETTING_ACTION;
+
+        for (size_t k = 0; k < COUNT_OF(ACCEPTED); k++)
+            is_listed |= strcmp(ACCEPTED[k].flag, settings[i].flag) == 0;
+        if (!is_listed)
+            fail_msg("add %s to ACCEPTED", settings[i].flag);
+    }
     for (size_t i = 0; i < COUNT_OF(ACCEPTED); i++) {
         const struct accepted *row = &ACCEPTED[i];
         const struct setting *setting = find_setting(row->flag);
@@ -240,19 +238,6 @@ static void value_is_read_in_every_form(void **state)
     }
 }
 
-static void every_setting_has_an_accepted_value(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < setting_count; i++) {
-        bool is_listed = settings[i].kind == SETTING_ACTION;
-
-        for (size_t k = 0; k < COUNT_OF(ACCEPTED); k++)
-            is_listed |= strcmp(ACCEPTED[k].flag, settings[i].flag) == 0;
-        if (!is_listed)
-            fail_msg("add %s to ACCEPTED", settings[i].flag);
-    }
-}
-
 #define INTEGER(from, to) "an integer from " from " to " to
 #define UP_TO_10M(from) "a duration from " from " to 10m, with a unit: ms, s, m or h"
 #define ADDRESS "an IPv4 or IPv6 address, such as 127.0.0.1 or ::1"
@@ -269,10 +254,8 @@ static void invalid_value_is_rejected_by_name(void **state)
     } rows[] = {
         {"--address", "", ADDRESS},
         {"--address", "localhost", ADDRESS},
-        {"--address", "127.0.0.1:80", ADDRESS},
         {"--port", "", INTEGER("0", "65535")},
         {"--port", "65536", INTEGER("0", "65535")},
-        {"--port", "08", INTEGER("0", "65535")},
         {"--port", "=1", INTEGER("0", "65535")},
         {"--threads", "0", INTEGER("1", "256")},
         {"--threads", "257", INTEGER("1", "256")},
@@ -285,7 +268,6 @@ static void invalid_value_is_rejected_by_name(void **state)
         {"--drain-delay", "5", UP_TO_10M("0s")},
         {"--shutdown-timeout", "1h", UP_TO_10M("0s")},
         {"--base-path", "", BASE_PATH},
-        {"--base-path", "/", BASE_PATH},
         {"--base-path", "/a/", BASE_PATH},
         {"--access-log", "", "one of off, errors, all"},
         {"--access-log", "ALL", "one of off, errors, all"},
@@ -311,6 +293,11 @@ static void invalid_value_is_rejected_by_name(void **state)
     }
 }
 
+/* As much of an argument as an error shows. */
+#define LONG                                                                                       \
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"                             \
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+
 static void malformed_arguments_are_rejected(void **state)
 {
     static const struct {
@@ -335,6 +322,7 @@ static void malformed_arguments_are_rejected(void **state)
         {{"-\x1b[2J"}, "'-\\x1b[2J': unknown flag; see --help"},
         {{"serve"}, "'serve': unexpected argument; see --help"},
         {{""}, "'': unexpected argument; see --help"},
+        {{LONG "y"}, "'" LONG "': unexpected argument; see --help"},
         {{"port=1"}, "'port=1': unexpected argument; see --help"},
         {{"--port=1\n'\xff"}, "--port: '1\\x0a\\'\\xff' is not an integer from 0 to 65535"},
         {{"-p", "--help"}, "--port: '--help' is not an integer from 0 to 65535"},
@@ -344,37 +332,6 @@ static void malformed_arguments_are_rejected(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++)
         expect_error(rows[i].arguments, rows[i].error);
-}
-
-static void long_argument_is_truncated_in_the_error(void **state)
-{
-    char argument[1000];
-    char expected[ERROR_SIZE];
-
-    (void)state;
-    memset(argument, 'x', sizeof argument - 1);
-    argument[sizeof argument - 1] = '\0';
-    (void)snprintf(expected, sizeof expected, "'%.127s': unexpected argument; see --help",
-                   argument);
-    expect_error(ARGUMENTS(argument), expected);
-    (void)snprintf(expected, sizeof expected, "--base-path: '%.127s' is not " BASE_PATH, argument);
-    expect_error(ARGUMENTS("--base-path", argument), expected);
-}
-
-static void error_fits_the_smallest_buffers(void **state)
-{
-    static char argument[] = "--port=x";
-    char *const argv[] = {NULL, argument};
-    char error[ERROR_SIZE];
-    struct config config;
-
-    (void)state;
-    for (size_t size = 1; size < 64; size++) {
-        memset(error, '?', sizeof error);
-        assert_int_equal(config_read(&config, 2, argv, error, size), -EINVAL);
-        assert_true(strlen(error) < size);
-        assert_int_equal(error[size], '?');
-    }
 }
 
 static void flag_overrides_variable_and_its_value_is_not_validated(void **state)
@@ -388,13 +345,12 @@ static void flag_overrides_variable_and_its_value_is_not_validated(void **state)
     expect_error(NONE, "PORT: 'wrong' is not an integer from 0 to 65535");
 }
 
-static void action_is_the_last_in_the_list(void **state)
+static void last_action_in_the_list_wins_and_may_ignore_the_environment(void **state)
 {
     static const struct {
         const char *arguments[3];
         enum config_action action;
     } rows[] = {
-        {{"--healthcheck"}, CONFIG_HEALTHCHECK},
         {{"--licenses"}, CONFIG_LICENSES},
         {{"--version"}, CONFIG_VERSION},
         {{"-V"}, CONFIG_VERSION},
@@ -408,76 +364,47 @@ static void action_is_the_last_in_the_list(void **state)
     char error[ERROR_SIZE];
 
     (void)state;
+    assert_int_equal(read_config(&config, ARGUMENTS("--healthcheck"), error), 0);
+    assert_int_equal(config.action, CONFIG_HEALTHCHECK);
+    assert_int_equal(setenv("PORT", "wrong", 1), 0);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
         assert_int_equal(read_config(&config, rows[i].arguments, error), 0);
         assert_int_equal(config.action, rows[i].action);
     }
-}
-
-static void environment_is_ignored_by_informational_actions(void **state)
-{
-    struct config config;
-    char error[ERROR_SIZE];
-
-    (void)state;
-    assert_int_equal(setenv("PORT", "wrong", 1), 0);
-    assert_int_equal(read_config(&config, ARGUMENTS("--help"), error), 0);
-    assert_int_equal(read_config(&config, ARGUMENTS("--version"), error), 0);
-    assert_int_equal(read_config(&config, ARGUMENTS("--licenses"), error), 0);
     expect_error(ARGUMENTS("--healthcheck"), "PORT: 'wrong' is not an integer from 0 to 65535");
 }
 
 static void help_lists_every_setting_on_one_screen(void **state)
 {
-    char *text = NULL;
-    size_t size = 0;
-    FILE *stream = open_memstream(&text, &size);
+    char help[TEXT_SIZE] = "";
+    FILE *stream = fmemopen(help, sizeof help, "w");
     size_t lines = 0;
-    size_t found = 0;
 
     (void)state;
     assert_non_null(stream);
     config_print_help(stream, "program");
     assert_int_equal(fclose(stream), 0);
-    assert_int_equal(strncmp(text, "Usage: program [OPTION]...\n", 27), 0);
-    for (char *line = text; *line != '\0'; lines++) {
-        char *end = strchr(line, '\n');
-
-        assert_non_null(end);
-        *end = '\0';
-        if (strlen(line) > COLUMNS)
-            fail_msg("more than %d columns: %s", COLUMNS, line);
-        for (size_t i = 0; i < setting_count; i++) {
-            char rest[128] = "";
-            char flag[64];
-
-            (void)snprintf(flag, sizeof flag, " %s ", settings[i].flag);
-            if (strstr(line, flag) == NULL || line[0] != ' ')
-                continue;
-            found++;
-            if (settings[i].letter != '\0')
-                assert_int_equal(line[3], settings[i].letter);
-            if (settings[i].variable != NULL)
-                (void)snprintf(rest, sizeof rest, " [%s] (%s)", settings[i].variable,
-                               settings[i].fallback != NULL ? settings[i].fallback
-                                                            : settings[i].fallback_text);
-            assert_non_null(strstr(line, settings[i].help));
-            assert_string_equal(strstr(line, settings[i].help) + strlen(settings[i].help), rest);
-        }
-        line = end + 1;
+    assert_int_equal(strncmp(help, "Usage: program [OPTION]...\n", 27), 0);
+    for (const char *line = help; *line != '\0'; line += strcspn(line, "\n") + 1) {
+        assert_true(strcspn(line, "\n") <= COLUMNS);
+        lines++;
     }
-    assert_int_equal(found, setting_count);
     assert_true(lines <= SCREEN);
-    free(text);
-}
+    for (size_t i = 0; i < setting_count; i++) {
+        const struct setting *row = &settings[i];
+        const char letter[] = {'-', row->letter, ',', '\0'};
+        char defaults[128] = "";
+        char line[256];
 
-static void actions_have_no_allowed_values(void **state)
-{
-    char allowed[CONFIG_ALLOWED_MAX] = "?";
-
-    (void)state;
-    config_print_allowed(allowed, sizeof allowed, find_setting("--help"));
-    assert_string_equal(allowed, "");
+        if (row->variable != NULL)
+            (void)snprintf(defaults, sizeof defaults, " [%s] (%s)", row->variable,
+                           row->fallback == NULL ? row->fallback_text : row->fallback);
+        (void)snprintf(line, sizeof line, "\n  %-3s %s %-*s %s%s\n",
+                       row->letter == '\0' ? "" : letter, row->flag, 20 - (int)strlen(row->flag),
+                       row->value == NULL ? "" : row->value, row->help, defaults);
+        if (strstr(help, line) == NULL)
+            fail_msg("no line '%s' in:\n%s", line, help);
+    }
 }
 
 #define CASE(name) cmocka_unit_test_setup(name, set_up)
@@ -486,19 +413,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CASE(every_row_is_complete_and_unique),
-        CASE(variable_is_the_flag_in_upper_case),
         CASE(defaults_apply_without_settings),
-        CASE(value_is_read_in_every_form),
-        CASE(every_setting_has_an_accepted_value),
+        CASE(every_setting_is_read_in_every_form),
         CASE(invalid_value_is_rejected_by_name),
         CASE(malformed_arguments_are_rejected),
-        CASE(long_argument_is_truncated_in_the_error),
-        CASE(error_fits_the_smallest_buffers),
         CASE(flag_overrides_variable_and_its_value_is_not_validated),
-        CASE(action_is_the_last_in_the_list),
-        CASE(environment_is_ignored_by_informational_actions),
+        CASE(last_action_in_the_list_wins_and_may_ignore_the_environment),
         CASE(help_lists_every_setting_on_one_screen),
-        CASE(actions_have_no_allowed_values),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

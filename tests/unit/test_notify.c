@@ -1,4 +1,4 @@
-/* wraps: socket setsockopt connect send */
+/* test_failures.c makes the system calls fail. */
 #include "test.h"
 
 #include <errno.h>
@@ -12,7 +12,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "failing.h"
 #include "inspect.h"
 #include "log.h"
 #include "notify.h"
@@ -23,19 +22,18 @@ static struct log service_log;
 static int manager; /* its socket */
 static char name[NAME_MAX_LENGTH + 2];
 
-FAILING_WRAPPER(int, socket, -1, (int domain, int type, int protocol), (domain, type, protocol))
-FAILING_WRAPPER(int, setsockopt, -1,
-                (int fd, int level, int option, const void *value, socklen_t size),
-                (fd, level, option, value, size))
-FAILING_WRAPPER(int, connect, -1, (int fd, const struct sockaddr *address, socklen_t size),
-                (fd, address, size))
-ssize_t __real_send(int fd, const void *bytes, size_t size, int flags);
-ssize_t __wrap_send(int fd, const void *bytes, size_t size, int flags);
-
-ssize_t __wrap_send(int fd, const void *bytes, size_t size, int flags)
+static int open_log(void **state)
 {
-    assert_int_equal(flags, MSG_NOSIGNAL);
-    return failing_call("send") ? -1 : __real_send(fd, bytes, size, flags);
+    (void)state;
+    log_init(&service_log, memfd_create("log", MFD_CLOEXEC), LOG_FORMAT_JSON, LOG_DEBUG);
+    (void)unsetenv("NOTIFY_SOCKET");
+    return 0;
+}
+
+static int close_log(void **state)
+{
+    (void)state;
+    return close(service_log.descriptor);
 }
 
 /* Creates the manager's socket with a name of `length` bytes that starts with '/' or '@'. */
@@ -49,20 +47,17 @@ static void start_manager(char first, size_t length)
     memcpy(address.sun_path, name, length);
     if (first == '@')
         address.sun_path[0] = '\0';
-    manager = __real_socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(manager, (const struct sockaddr *)&address,
                           (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length)),
                      0);
     assert_int_equal(setenv("NOTIFY_SOCKET", name, 1), 0);
-    log_init(&service_log, memfd_create("log", MFD_CLOEXEC), LOG_FORMAT_JSON, LOG_DEBUG);
 }
 
 static void stop_manager(void)
 {
-    failing_at(0);
     (void)unlink(name);
     (void)close(manager);
-    (void)close(service_log.descriptor);
 }
 
 static void expect_message(const char *expected)
@@ -73,7 +68,7 @@ static void expect_message(const char *expected)
     assert_string_equal(text, expected);
 }
 
-/* Checks that the log has one line with this error, or nothing if it is NULL. */
+/* Checks that the log has one line with this error, or nothing if it is NULL, and empties it. */
 static void expect_log(const char *error)
 {
     char text[MESSAGE_MAX] = "";
@@ -87,6 +82,8 @@ static void expect_log(const char *error)
     assert_true(pread(service_log.descriptor, text, sizeof text - 1, 0) >= 0);
     inspect_replace_times(text);
     assert_string_equal(text, expected);
+    assert_int_equal(ftruncate(service_log.descriptor, 0), 0);
+    (void)lseek(service_log.descriptor, 0, SEEK_SET);
 }
 
 static void sends_messages(void **state)
@@ -117,73 +114,49 @@ static void sends_messages(void **state)
         notify_stopping(notifier, UINT32_MAX, &service_log);
         expect_message("STOPPING=1\nSTATUS=Draining\nEXTEND_TIMEOUT_USEC=4294967295000");
         expect_log(NULL);
-        (void)close(notifier);
         stop_manager();
+        notify_ready(notifier, version, &service_log);
+        expect_log(strerror(ECONNREFUSED));
+        (void)close(notifier);
     }
 }
 
-static void logs_failures(void **state)
+static void logs_names_that_cannot_be_used_and_nothing_without_a_name(void **state)
 {
     static const char invalid[] = "not a path, or '@' and a name, of at most 107 bytes";
     const struct {
-        const char *name; /* NULL: the name of the manager */
-        const char *failing;
-        int error;
-        const char *logged; /* NULL: strerror(error) */
+        const char *name;
+        const char *error;
     } rows[] = {
-        {"", "", 0, invalid},
-        {"relative", "", 0, invalid},
-        {"vsock:2:1234", "", 0, invalid},
+        {"", invalid},
+        {"relative", invalid},
+        {"vsock:2:1234", invalid},
         {"/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
          "xxxxxxxxxxxxxxxxxxx",
-         "", 0, invalid},
-        {"/nowhere/notify", "", ENOENT, NULL},
-        {NULL, "socket", EMFILE, NULL},
-        {NULL, "setsockopt", ENOMEM, NULL},
-        {NULL, "connect", EACCES, NULL},
-        {NULL, "send", EAGAIN, NULL},
+         invalid},
+        {"/nowhere/notify", strerror(ENOENT)},
     };
 
     (void)state;
+    assert_int_equal(notify_open(&service_log), -1);
+    notify_stopping(-1, 0, &service_log);
+    expect_log(NULL);
     assert_int_equal(strlen(rows[3].name), NAME_MAX_LENGTH + 1);
     for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        size_t before = 0;
-        int notifier = -1;
-
-        start_manager('@', 40);
-        before = inspect_count_descriptors();
-        if (rows[i].name != NULL)
-            assert_int_equal(setenv("NOTIFY_SOCKET", rows[i].name, 1), 0);
-        failing_arm(rows[i].failing, 1, rows[i].error);
-        notifier = notify_open(&service_log);
-        notify_ready(notifier, "1.2.3", &service_log);
-        notify_stopping(-1, 0, &service_log);
-        expect_log(rows[i].logged == NULL ? strerror(rows[i].error) : rows[i].logged);
-        if (strcmp(rows[i].failing, "send") == 0)
-            (void)close(notifier);
-        else
-            assert_int_equal(notifier, -1);
-        assert_int_equal(inspect_count_descriptors(), before);
-        stop_manager();
+        assert_int_equal(setenv("NOTIFY_SOCKET", rows[i].name, 1), 0);
+        assert_int_equal(notify_open(&service_log), -1);
+        notify_ready(-1, "1.2.3", &service_log);
+        expect_log(rows[i].error);
     }
 }
 
-static void does_nothing_without_the_variable(void **state)
-{
-    (void)state;
-    start_manager('@', 40);
-    (void)unsetenv("NOTIFY_SOCKET");
-    assert_int_equal(notify_open(&service_log), -1);
-    expect_log(NULL);
-    stop_manager();
-}
+#define WITH_LOG(test) cmocka_unit_test_setup_teardown(test, open_log, close_log)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sends_messages),
-        cmocka_unit_test(logs_failures),
-        cmocka_unit_test(does_nothing_without_the_variable),
+        WITH_LOG(sends_messages),
+        WITH_LOG(logs_names_that_cannot_be_used_and_nothing_without_a_name),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

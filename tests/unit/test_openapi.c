@@ -1,27 +1,12 @@
 #include "test.h"
 
 #include <cjson/cJSON.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "embedded.h"
 #include "routes.h"
-
-static void is_one_line_of_json(void **state)
-{
-    const char *document = embedded_openapi;
-    const char *end = NULL;
-    cJSON *root = NULL;
-
-    (void)state;
-    assert_ptr_equal(strchr(document, '\n'), document + strlen(document) - 1);
-    root = cJSON_ParseWithOpts(document, &end, 1);
-    assert_non_null(root);
-    assert_string_equal(cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(root, "openapi")),
-                        "3.1.0");
-    cJSON_Delete(root);
-}
 
 /* Finds the description of a path, which may be a reference ("#/paths/~1version"). */
 static const cJSON *find_path(const cJSON *paths, const char *name)
@@ -38,14 +23,17 @@ static const cJSON *find_path(const cJSON *paths, const char *name)
     return cJSON_GetObjectItemCaseSensitive(paths, target);
 }
 
-static void describes_all_routes_and_their_methods(void **state)
+static void is_one_line_that_describes_all_routes_and_their_methods(void **state)
 {
-    cJSON *root = cJSON_Parse(embedded_openapi);
+    const char *end = NULL;
+    cJSON *root = cJSON_ParseWithOpts(embedded_openapi, &end, 1);
     const cJSON *paths = cJSON_GetObjectItemCaseSensitive(root, "paths");
     size_t count = 0;
     const struct route *routes = routes_all(&count);
 
     (void)state;
+    assert_non_null(root);
+    assert_ptr_equal(strchr(embedded_openapi, '\n'), strrchr(embedded_openapi, '\0') - 1);
     assert_int_equal(cJSON_GetArraySize(paths), count);
     for (size_t i = 0; i < count; i++) {
         const cJSON *operation = NULL;
@@ -59,10 +47,8 @@ static void describes_all_routes_and_their_methods(void **state)
                                      used > 0 ? ", " : "", operation->string);
             assert_true(used < sizeof described);
         }
-        for (char *at = described; *at != '\0'; at++)
-            *at = (char)toupper((unsigned char)*at);
         routes_print_allow(allow, sizeof allow, routes[i].methods);
-        if (strcmp(described, allow) != 0)
+        if (strcasecmp(described, allow) != 0)
             fail_msg("%s has '%s' instead of '%s'", routes[i].path, described, allow);
     }
     cJSON_Delete(root);
@@ -71,8 +57,7 @@ static void describes_all_routes_and_their_methods(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(is_one_line_of_json),
-        cmocka_unit_test(describes_all_routes_and_their_methods),
+        cmocka_unit_test(is_one_line_that_describes_all_routes_and_their_methods),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,23 +17,27 @@
 #include "parse.h"
 #include "probe.h"
 
-/* Serves the probe in the same thread: whenever the probe waits for the response, poll() sends the
- * next piece of it. */
-static struct {
-    int listener;
-    int connection; /* -1 before the request */
-    uint16_t port;
-    char request[512];
-    const char *const *pieces; /* NULL-terminated */
-    enum { END_CLOSE, END_RESET, END_NEVER } end;
-    int pause;         /* milliseconds before each piece */
-    bool connects;     /* connect() completes immediately */
-    int connect_delay; /* milliseconds */
-} server;
+enum { PIECES_MAX = 10, START = 123456789 };
 
+/* What the server does. It runs in the thread of the probe: whenever the probe waits for the
+ * response, poll() sends the next piece of it. */
+struct behavior {
+    const char *pieces[PIECES_MAX]; /* up to NULL */
+    enum { END_CLOSE, END_RESET, END_NEVER } end;
+    int connect_delay; /* milliseconds */
+    int pause;         /* milliseconds before each piece */
+    const char *failing;
+    unsigned nth;
+    int error; /* of the failing call */
+};
+
+static struct behavior server;
+static size_t sent; /* pieces */
+static int listener;
+static int connection; /* -1 before the request */
+static char request[512];
 static int64_t now; /* advances only while waiting */
-static int64_t start;
-static int family; /* of the last socket */
+static int family;  /* of the last socket */
 static char connected_to[ADDRESS_TEXT_MAX + sizeof " 65535"];
 
 FAILING_WRAPPER(int, getsockopt, -1, (int fd, int level, int name, void *value, socklen_t *size),
@@ -60,6 +64,7 @@ int __wrap_socket(int domain, int type, int protocol)
     return failing_call("socket") ? -1 : __real_socket(AF_INET, type, protocol);
 }
 
+/* Completes immediately unless there is a delay. */
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size)
 {
     struct pollfd ready = {.fd = fd, .events = POLLOUT};
@@ -70,19 +75,17 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t size)
     now += server.connect_delay;
     if (failing_call("connect"))
         return -1;
-    return __real_connect(fd, address, size) != 0 && server.connects
-               ? __real_poll(&ready, 1, PATIENCE) - 1
-               : -1;
+    (void)__real_connect(fd, address, size);
+    return server.connect_delay > 0 ? -1 : __real_poll(&ready, 1, PATIENCE) - 1;
 }
 
 static void receive_request(void)
 {
     size_t used = 0;
 
-    server.connection = accept(server.listener, NULL, NULL);
-    while (strstr(server.request, "\r\n\r\n") == NULL) {
-        const ssize_t n =
-            recv(server.connection, server.request + used, sizeof server.request - 1 - used, 0);
+    connection = accept(listener, NULL, NULL);
+    while (strstr(request, "\r\n\r\n") == NULL) {
+        const ssize_t n = recv(connection, request + used, sizeof request - 1 - used, 0);
 
         assert_true(n > 0);
         used += (size_t)n;
@@ -93,172 +96,113 @@ static void end_connection(void)
 {
     const struct linger reset = {.l_onoff = server.end == END_RESET};
 
-    if (server.connection >= 0) {
-        (void)setsockopt(server.connection, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
-        (void)close(server.connection);
+    if (connection >= 0) {
+        (void)setsockopt(connection, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+        (void)close(connection);
     }
-    server.connection = -1;
+    connection = -1;
 }
 
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
 {
+    const char *piece = server.pieces[sent];
+
     assert_int_in_range(timeout, 0, 3000);
     if (failing_call("poll"))
         return -1;
     if (fds->events == POLLIN) {
-        if (server.connection < 0)
+        if (connection < 0)
             receive_request();
-        if (server.pause > timeout || (*server.pieces == NULL && server.end == END_NEVER)) {
+        if (server.pause > timeout || (piece == NULL && server.end == END_NEVER)) {
             now += timeout;
             return 0;
         }
         now += server.pause;
-        if (*server.pieces == NULL)
+        if (piece == NULL)
             end_connection();
         else
-            (void)__real_send(server.connection, *server.pieces, strlen(*server.pieces), 0);
-        server.pieces += *server.pieces != NULL;
+            (void)__real_send(connection, piece, strlen(piece), 0);
+        sent += piece != NULL;
     }
     return __real_poll(fds, count, PATIENCE);
 }
 
-static const char *const OK[] = {"HTTP/1.1 200 OK\r\n\r\n", NULL};
-static const char *const NOTHING[] = {NULL};
-
-static int start_server(void **state)
+/* Probes a server for `elapsed` milliseconds. `reason` is the error after the address, or NULL if
+ * it is ready. */
+static void expect_probe(const struct behavior *behavior, const char *base_path, const char *reason,
+                         int elapsed)
 {
     struct sockaddr_in address = {0};
     socklen_t size = sizeof address;
-
-    (void)state;
-    memset(&server, 0, sizeof server);
-    server.listener = listener_open("127.0.0.1", 0);
-    server.connection = -1;
-    server.pieces = OK;
-    connected_to[0] = '\0';
-    now = start = 123456789;
-    if (getsockname(server.listener, (struct sockaddr *)&address, &size) != 0)
-        return -1;
-    server.port = ntohs(address.sin_port);
-    return 0;
-}
-
-static int stop_server(void **state)
-{
-    (void)state;
-    failing_at(0);
-    end_connection();
-    return close(server.listener);
-}
-
-/* Probes the server. `reason` is the error after the address, or NULL if it is ready. */
-static void expect_probe(const char *base_path, const char *reason)
-{
-    const struct config config = {
-        .address = "127.0.0.1", .port = server.port, .base_path = base_path};
+    struct config config = {.address = "127.0.0.1", .base_path = base_path};
     const size_t before = inspect_count_descriptors();
     char expected[256] = "";
     char error[256] = "";
-    const int result = probe_readiness(&config, error, sizeof error);
+    int result = 0;
 
+    server = *behavior;
+    sent = 0;
+    memset(request, 0, sizeof request);
+    now = START;
+    connection = -1;
+    listener = listener_open("127.0.0.1", 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &size), 0);
+    config.port = ntohs(address.sin_port);
+    failing_arm(server.failing == NULL ? "" : server.failing, server.nth, server.error);
+    result = probe_readiness(&config, error, sizeof error);
+    failing_at(0);
     if (reason != NULL)
-        (void)snprintf(expected, sizeof expected, "127.0.0.1, port %u: %s", (unsigned)server.port,
+        (void)snprintf(expected, sizeof expected, "127.0.0.1, port %u: %s", (unsigned)config.port,
                        reason);
     assert_string_equal(error, expected);
     assert_int_equal(result, reason == NULL ? 0 : -1);
+    assert_int_equal(now - START, elapsed);
     end_connection();
+    (void)close(listener);
     assert_int_equal(inspect_count_descriptors(), before);
 }
 
-/* The same after a restart of the server with another response. */
-static void expect_response(const char *const *pieces, int end, const char *reason)
-{
-    (void)stop_server(NULL);
-    (void)start_server(NULL);
-    server.pieces = pieces;
-    server.end = end;
-    expect_probe(NULL, reason);
-}
-
-static void checks_the_status_line(void **state)
+/* A response that has arrived is read even if connecting took too long. */
+static void checks_the_status_line_for_three_seconds(void **state)
 {
     static const char other[] = "did not answer with HTTP/1.1";
-    static const struct {
-        const char *response;
+    const struct {
+        struct behavior server;
         const char *reason;
+        int elapsed;
     } rows[] = {
-        {"HTTP/1.1 200 ", NULL},
-        {"HTTP/1.1 503 Service Unavailable\r\n\r\n", "answered 503"},
-        {"HTTP/1.1 201 Created\r\n\r\n", "answered 201"},
-        {"HTTP/1.0 200 OK\r\n\r\n", other},
-        {"SSH-2.0-OpenSSH_9.2\r\n", other},
-        {"HTTP/1.1 200", other},
-        {"H", other},
+        {{.pieces = {"HTTP/1.1 200 "}}, NULL, 0},
+        {{.pieces = {"H", "TTP/1", ".1 20", "0", " "}}, NULL, 0},
+        {{.pieces = {"HTTP/1.1 503 Service Unavailable\r\n\r\n"}}, "answered 503", 0},
+        {{.pieces = {"HTTP/1.1 201 Created\r\n\r\n"}}, "answered 201", 0},
+        {{.pieces = {"HTTP/1.0 200 OK\r\n\r\n"}}, other, 0},
+        {{.pieces = {"SSH-2.0-OpenSSH_9.2\r\n"}}, other, 0},
+        {{.pieces = {"HTTP/1.1 200"}}, other, 0},
+        {{.pieces = {"H"}}, other, 0},
+        {{.end = END_CLOSE}, other, 0},
+        {{.end = END_RESET}, strerror(ECONNRESET), 0},
+        {{.end = END_NEVER}, strerror(ETIMEDOUT), 3000},
+        {{.pieces = {"H", "T", "T", "P"}, .pause = 999}, strerror(ETIMEDOUT), 3000},
+        {{.pieces = {"H", "T", "T", "P"}, .pause = 4000}, strerror(ETIMEDOUT), 3000},
+        {{.pieces = {"HTTP/1.1 200 "}, .connect_delay = 5000}, NULL, 5000},
+        {{.end = END_NEVER, .connect_delay = 5000}, strerror(ETIMEDOUT), 5000},
+        {{.failing = "connect", .nth = 1, .error = ENETUNREACH}, strerror(ENETUNREACH), 0},
+        {{.failing = "getsockopt", .nth = 1, .error = ENOBUFS, .connect_delay = 1},
+         strerror(ENOBUFS),
+         1},
+        {{.failing = "send", .nth = 1, .error = EPIPE}, strerror(EPIPE), 0},
+        {{.failing = "poll", .nth = 1, .error = ENOMEM}, strerror(ENOMEM), 0},
+        {{.failing = "poll", .nth = 1, .error = ENOBUFS, .connect_delay = 1}, strerror(ENOBUFS), 1},
     };
-    static const char *const pieces[] = {"H", "TTP/1", ".1 20", "0", " ", NULL};
 
     (void)state;
     for (size_t i = 0; i < COUNT_OF(rows); i++)
-        expect_response((const char *const[]){rows[i].response, NULL}, END_CLOSE, rows[i].reason);
-    expect_response(pieces, END_CLOSE, NULL);
-    expect_response(NOTHING, END_CLOSE, other);
-    expect_response(NOTHING, END_RESET, strerror(ECONNRESET));
-}
-
-static void times_out_after_three_seconds(void **state)
-{
-    static const char *const bytes[] = {"H", "T", "T", "P", "/", "1", ".", "1", " ", NULL};
-    static const int pauses[] = {999, 4000};
-
-    (void)state;
-    expect_response(NOTHING, END_NEVER, strerror(ETIMEDOUT));
-    assert_int_equal(now - start, 3000);
-    for (size_t i = 0; i < COUNT_OF(pauses); i++) {
-        server.pieces = bytes;
-        server.pause = pauses[i];
-        start = now;
-        expect_probe(NULL, strerror(ETIMEDOUT));
-        assert_int_equal(now - start, 3000);
-    }
-    server.pause = 0;
-    server.connect_delay = 5000; /* an available response is still read */
-    server.pieces = OK;
-    expect_probe(NULL, NULL);
-    server.pieces = NOTHING;
-    start = now;
-    expect_probe(NULL, strerror(ETIMEDOUT));
-    assert_int_equal(now - start, 5000);
-}
-
-static void reports_failures(void **state)
-{
-    static const struct {
-        const char *failing;
-        unsigned nth;
-        int error;
-    } rows[] = {
-        {"connect", 1, ENETUNREACH}, {"getsockopt", 1, ENOBUFS}, {"send", 1, EPIPE},
-        {"poll", 1, ENOMEM},         {"poll", 2, ENOMEM},
-    };
-    const struct config config = {.port = 5000};
-    char expected[128];
-    char error[128];
-
-    (void)state;
-    for (size_t i = 0; i < COUNT_OF(rows); i++) {
-        (void)stop_server(NULL);
-        (void)start_server(NULL);
-        failing_arm(rows[i].failing, rows[i].nth, rows[i].error);
-        expect_probe(NULL, strerror(rows[i].error));
-    }
-    failing_arm("socket", 1, EMFILE);
-    (void)snprintf(expected, sizeof expected, "cannot create a socket: %s", strerror(EMFILE));
-    assert_int_equal(probe_readiness(&config, error, sizeof error), -1);
-    assert_string_equal(error, expected);
+        expect_probe(&rows[i].server, NULL, rows[i].reason, rows[i].elapsed);
 }
 
 static void requests_readyz_under_the_base_path(void **state)
 {
+    static const struct behavior ready = {.pieces = {"HTTP/1.1 200 OK\r\n\r\n"}};
     char longest[PARSE_BASE_PATH_MAX + 1] = "/";
     const char *const base_paths[] = {NULL, longest};
 
@@ -267,33 +211,32 @@ static void requests_readyz_under_the_base_path(void **state)
     for (size_t i = 0; i < COUNT_OF(base_paths); i++) {
         char expected[512];
 
-        memset(server.request, 0, sizeof server.request);
-        server.connects = true;
-        server.pieces = OK;
-        expect_probe(base_paths[i], NULL);
+        expect_probe(&ready, base_paths[i], NULL, 0);
         (void)snprintf(expected, sizeof expected,
                        "GET %s/readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
                        base_paths[i] == NULL ? "" : base_paths[i]);
-        assert_string_equal(server.request, expected);
+        assert_string_equal(request, expected);
     }
 }
 
 static void connects_to_the_listen_address(void **state)
 {
     static const struct {
+        const char *failing;
         const char *address;
         uint32_t port;
         int family;
         const char *connected_to; /* "": not connected */
         const char *error;        /* its start */
     } rows[] = {
-        {NULL, 65535, AF_INET, "127.0.0.1 65535", "127.0.0.1, port"},
-        {"::", 1, AF_INET, "127.0.0.1 1", "127.0.0.1, port"},
-        {"0.0.0.0", 1, AF_INET, "127.0.0.1 1", "127.0.0.1, port"},
-        {"192.0.2.7", 1, AF_INET, "192.0.2.7 1", "192.0.2.7, port"},
-        {"2001:db8::7", 1, AF_INET6, "2001:db8::7 1", "2001:db8::7, po"},
-        {NULL, 0, AF_INET, "", "cannot health-c"},
-        {"localhost", 1, AF_INET, "", "localhost: not "},
+        {"connect", NULL, 65535, AF_INET, "127.0.0.1 65535", "127.0.0.1, port"},
+        {"connect", "::", 1, AF_INET, "127.0.0.1 1", "127.0.0.1, port"},
+        {"connect", "0.0.0.0", 1, AF_INET, "127.0.0.1 1", "127.0.0.1, port"},
+        {"connect", "192.0.2.7", 1, AF_INET, "192.0.2.7 1", "192.0.2.7, port"},
+        {"connect", "2001:db8::7", 1, AF_INET6, "2001:db8::7 1", "2001:db8::7, po"},
+        {"", NULL, 0, AF_INET, "", "cannot health-c"},
+        {"", "localhost", 1, AF_INET, "", "localhost: not "},
+        {"socket", NULL, 1, AF_INET, "", "cannot create a"},
     };
 
     (void)state;
@@ -303,7 +246,7 @@ static void connects_to_the_listen_address(void **state)
 
         connected_to[0] = '\0';
         family = AF_INET;
-        failing_arm("connect", 1, ENETUNREACH);
+        failing_arm(rows[i].failing, 1, ENETUNREACH);
         assert_int_equal(probe_readiness(&config, error, sizeof error), -1);
         assert_string_equal(error, rows[i].error);
         assert_string_equal(connected_to, rows[i].connected_to);
@@ -311,16 +254,12 @@ static void connects_to_the_listen_address(void **state)
     }
 }
 
-#define WITH_SERVER(test) cmocka_unit_test_setup_teardown(test, start_server, stop_server)
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        WITH_SERVER(checks_the_status_line),
-        WITH_SERVER(times_out_after_three_seconds),
-        WITH_SERVER(reports_failures),
-        WITH_SERVER(requests_readyz_under_the_base_path),
-        WITH_SERVER(connects_to_the_listen_address),
+        cmocka_unit_test(checks_the_status_line_for_three_seconds),
+        cmocka_unit_test(requests_readyz_under_the_base_path),
+        cmocka_unit_test(connects_to_the_listen_address),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
