@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -22,7 +21,6 @@
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -254,35 +252,6 @@ static void landlock_alone_stops_attempts(void **state)
     check_attempts(LANDLOCK);
 }
 
-#ifdef __x86_64__
-static int try_x32(void)
-{
-    return error_of(syscall(0x40000000 | SYS_getpid));
-}
-
-/* Calls getpid() of i386. */
-static int try_i386(void)
-{
-    long result = 20;
-
-    __asm__ volatile("int $0x80" : "+a"(result) : : "memory");
-    return result > 0 ? 0 : (int)-result;
-}
-
-/* A kernel without i386 support may end the process with SIGSEGV instead. */
-static void calls_of_other_architectures_kill(void **state)
-{
-    int outcome = 0;
-
-    (void)state;
-    require_part(SECCOMP);
-    assert_int_equal(outcome_of(SECCOMP, try_x32), KILLED);
-    outcome = outcome_of(SECCOMP, try_i386);
-    if (outcome_of(NOTHING, try_i386) == 0 || outcome != 128 + SIGSEGV)
-        assert_int_equal(outcome, KILLED);
-}
-#endif
-
 static void *touch(void *at)
 {
     *(volatile char *)at = 1;
@@ -318,34 +287,6 @@ static int try_memory(void)
     return succeeded ? 0 : ENOMEM;
 }
 
-static int try_clock(void)
-{
-    struct timespec now = {0};
-
-    return error_of(syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now));
-}
-
-static int try_time_zone(void)
-{
-    const time_t now = 1000000000;
-    struct tm parts = {0};
-
-    return gmtime_r(&now, &parts) != NULL && parts.tm_year == 101 && parts.tm_hour == 1 ? 0
-                                                                                        : EINVAL;
-}
-
-static int try_nodelay(void)
-{
-    const int on = 1;
-
-    return error_of(setsockopt(CLIENT, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on));
-}
-
-static int try_signal_to_self(void)
-{
-    return error_of(syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), 0));
-}
-
 static int try_abort(void)
 {
     abort();
@@ -360,10 +301,6 @@ static void libc_functions_work(void **state)
     } rows[] = {
         {{.name = "threads", .function = try_threads}, 0},
         {{.name = "memory", .function = try_memory}, 0},
-        {{.name = "clock", .function = try_clock}, 0},
-        {{.name = "time zone", .function = try_time_zone}, 0},
-        {{.name = "TCP_NODELAY", .function = try_nodelay}, 0},
-        {{.name = "signal to itself", .function = try_signal_to_self}, 0},
         {{.name = "abort", .function = try_abort}, ABORTED},
     };
 
@@ -446,9 +383,6 @@ int main(void)
         cmocka_unit_test(attempts_succeed_outside_the_sandbox),
         cmocka_unit_test(seccomp_stops_attempts),
         cmocka_unit_test(landlock_alone_stops_attempts),
-#ifdef __x86_64__
-        cmocka_unit_test(calls_of_other_architectures_kill),
-#endif
         cmocka_unit_test(libc_functions_work),
         cmocka_unit_test(poll_resumes_after_stop_and_continue),
     };
