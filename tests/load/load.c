@@ -52,7 +52,8 @@ enum {
     VERSIONS_MAX = 8,
     VERSION_SIZE = 64,
     SHOWN_MAX = 2048, /* bytes of a wrong response */
-    LATENCIES = 64 * 16
+    UNIT = 10 * 1000, /* of latencies, in nanoseconds */
+    UNITS = 1000 * 1000
 };
 
 static const int64_t MILLISECOND = 1000000;
@@ -142,7 +143,7 @@ static uint64_t connections;
 static uint64_t closed;
 static uint64_t overdue;
 static uint64_t bytes;
-static uint64_t latencies[LATENCIES];
+static uint64_t latencies[UNITS];
 
 static _Noreturn void die(const char *what)
 {
@@ -150,14 +151,11 @@ static _Noreturn void die(const char *what)
     exit(2);
 }
 
-/* Counts microseconds in 16 steps for each power of two. */
 static void count_latency(int64_t nanoseconds)
 {
-    const uint64_t microseconds = (uint64_t)nanoseconds / 1000;
-    const unsigned shift =
-        microseconds < 32 ? 0 : 59 - (unsigned)__builtin_clzll((unsigned long long)microseconds);
+    const int64_t unit = nanoseconds / UNIT;
 
-    latencies[16 * shift + (microseconds >> shift)]++;
+    latencies[unit < UNITS ? unit : UNITS - 1]++;
 }
 
 /* Returns the milliseconds within which a share of the responses came. */
@@ -166,9 +164,9 @@ static double find_latency(double share)
     uint64_t left = (uint64_t)((double)requests * share);
     size_t i = 0;
 
-    while (i < LATENCIES - 1 && left > latencies[i])
+    while (i < UNITS - 1 && left > latencies[i])
         left -= latencies[i++];
-    return (double)(i < 32 ? i + 1 : (i % 16 + 17) << (i / 16 - 1)) / 1000;
+    return (double)(i + 1) * UNIT / (double)MILLISECOND;
 }
 
 static void report(void)
