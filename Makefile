@@ -265,7 +265,7 @@ systemd-test: $(PROGRAM) $(LOAD) ## try the units, with systemd as process 1 whe
 	@sed -n '/^{"time":[0-9]/p; /exposure/p' $(OUT)/tests/systemd-log/systemd.sh.log
 
 .PHONY: fuzz
-fuzz: ## look for inputs that break parsers, log, server (SECONDS=60 in all, TARGET=one: docs/fuzzing.md; wants clang)
+fuzz: ## look for inputs that break requests, log lines, connections (SECONDS=60 in all, TARGET=one; requires clang)
 	@$(fuzz_settings) tests/fuzz/fuzz.sh check
 	@$(MAKE) --no-print-directory CC="$(fuzz_compiler)" SANITIZE=fuzzer fuzz-run
 
