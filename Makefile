@@ -274,7 +274,7 @@ fuzz-run: $(FUZZ)
 	@$(fuzz_settings) tests/fuzz/fuzz.sh run $(OUT)/tests/fuzz $(BUILD_DIR)/fuzz
 
 .PHONY: soak
-soak: $(PROGRAM) $(LOAD) ## run load, misbehaving clients, probes and scrapes at once (SECONDS=60), then compare all counts and memory
+soak: $(PROGRAM) $(LOAD) ## run load, misbehaving clients and scrapes at once (SECONDS=60), then compare all counts and memory
 	@VALGRIND="$(VALGRIND)" SANITIZE="$(SANITIZE)" SOAK_SECONDS="$(SECONDS)" PROGRAM="$(PROGRAM)" LOAD="$(LOAD)" \
 	    tests/run.sh $(OUT)/tests/soak-log tests/soak/soak.py
 	@grep '^| ' $(OUT)/tests/soak-log/soak.py.log

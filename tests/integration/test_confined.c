@@ -5,24 +5,18 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
-#include <poll.h>
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "clock.h"
 #include "sandbox.h"
 
 enum { NOT_ENTERED = 200, KILLED = 128 + SIGSYS, ABORTED = 128 + SIGABRT };
@@ -297,69 +291,6 @@ static void libc_functions_work(void **state)
         expect_outcome(BOTH, &rows[i].attempt, rows[i].outcome);
 }
 
-static int wait_ends[2];
-
-static int try_poll(void)
-{
-    struct pollfd ready = {.fd = wait_ends[0], .events = POLLIN};
-    const int result = poll(&ready, 1, PATIENCE);
-
-    if (result == 0)
-        return ETIMEDOUT;
-    return result == 1 ? 0 : errno;
-}
-
-/* Returns the state of a process: 'S' if it sleeps. */
-static char state_of(pid_t process)
-{
-    char path[64];
-    char line[512] = "";
-    FILE *file = NULL;
-    const char *at = NULL;
-
-    (void)snprintf(path, sizeof path, "/proc/%d/stat", (int)process);
-    file = fopen(path, "re");
-    assert_non_null(file);
-    assert_non_null(fgets(line, sizeof line, file));
-    (void)fclose(file);
-    at = strrchr(line, ')');
-    assert_non_null(at);
-    return at[2];
-}
-
-static void wait_for_sleep(pid_t process)
-{
-    const int64_t deadline = monotonic_milliseconds() + PATIENCE;
-
-    while (state_of(process) != 'S') {
-        assert_true(monotonic_milliseconds() < deadline);
-        (void)sched_yield();
-    }
-}
-
-/* The kernel resumes a call with a timeout through restart_syscall(). */
-static void poll_resumes_after_stop_and_continue(void **state)
-{
-    static const struct attempt attempt = {.function = try_poll};
-    pid_t child = -1;
-    int status = 0;
-
-    (void)state;
-    require_part(BOTH);
-    assert_int_equal(pipe2(wait_ends, O_CLOEXEC), 0);
-    child = start(BOTH, &attempt);
-    wait_for_sleep(child);
-    assert_int_equal(kill(child, SIGSTOP), 0);
-    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
-    assert_true(WIFSTOPPED(status));
-    assert_int_equal(kill(child, SIGCONT), 0);
-    assert_int_equal(waitpid(child, &status, WCONTINUED), child);
-    assert_int_equal(write(wait_ends[1], "x", 1), 1);
-    assert_int_equal(wait_for(child), 0);
-    (void)close(wait_ends[0]);
-    (void)close(wait_ends[1]);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -367,7 +298,6 @@ int main(void)
         cmocka_unit_test(seccomp_stops_attempts),
         cmocka_unit_test(landlock_alone_stops_attempts),
         cmocka_unit_test(libc_functions_work),
-        cmocka_unit_test(poll_resumes_after_stop_and_continue),
     };
 
     return cmocka_run_group_tests(tests, set_up, NULL);

@@ -16,7 +16,7 @@
  *
  * Prints a line of JSON per second and one at the end, with the totals so far: requests (with a
  * right response), lost, connections, closed (by the server, while idle), overdue (closed at the
- * deadline), bytes, latency_ms (from before the connect), versions, kinds (of the mix, by the
+ * deadline), latency_ms (from before the connect), versions, kinds (of the mix, by the
  * labels of the metrics). A lost request is a line of its own, in which "lost" is the reason.
  * Exit status: 0; 1 if a request was lost; 2 if the arguments are wrong.
  */
@@ -142,7 +142,6 @@ static uint64_t lost;
 static uint64_t connections;
 static uint64_t closed;
 static uint64_t overdue;
-static uint64_t bytes;
 static uint64_t latencies[UNITS];
 
 static _Noreturn void die(const char *what)
@@ -173,8 +172,8 @@ static void report(void)
 {
     (void)printf("{\"time\":%lld,\"requests\":%" PRIu64 ",\"lost\":%" PRIu64
                  ",\"connections\":%" PRIu64 ",\"closed\":%" PRIu64 ",\"overdue\":%" PRIu64
-                 ",\"bytes\":%" PRIu64 ",\"latency_ms\":{",
-                 (long long)time(NULL), requests, lost, connections, closed, overdue, bytes);
+                 ",\"latency_ms\":{",
+                 (long long)time(NULL), requests, lost, connections, closed, overdue);
     (void)printf("\"p50\":%.2f,\"p99\":%.2f,\"p999\":%.2f,\"max\":%.2f},\"versions\":{",
                  find_latency(0.5), find_latency(0.99), find_latency(0.999), find_latency(1));
     for (size_t i = 0; i < VERSIONS_MAX && builds[i].response != NULL; i++)
@@ -445,7 +444,6 @@ static bool take_responses(struct client *client)
         if (!is_right(client, kind, text))
             return false;
         requests++;
-        bytes += size;
         count_latency(monotonic_nanoseconds() - client->sent);
         client->first++;
         client->used -= size;

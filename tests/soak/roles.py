@@ -1,10 +1,10 @@
 #!/usr/bin/env -S python3 -B
-"""The clients of `make soak` that are slow, rude, or probes. Each role runs until SIGTERM.
+"""The clients of `make soak` that are slow or rude. Each role runs until SIGTERM.
 
-    tests/soak/roles.py ROLE PORT DEADLINE FOLDER PROGRAM
+    tests/soak/roles.py ROLE PORT DEADLINE FOLDER
 
-ROLE is slow, rude or probes. DEADLINE is the server's --request-deadline in seconds. FOLDER has the body of /openapi.json.
-PROGRAM is used for --healthcheck. Prints the counts as JSON at the end.
+ROLE is slow or rude. DEADLINE is the server's --request-deadline in seconds. FOLDER has the body of /openapi.json.
+Prints the counts as JSON at the end.
 Exit status: 0; 1 if the server did something wrong, which stderr names.
 """
 
@@ -35,10 +35,10 @@ class Client:
     """Shared by the clients of a role. A behaviour is a method that is passed a connection and the time before its connect.
     It returns None, or the bytes that the server sent before it closed the connection at the deadline, which must be none."""
 
-    def __init__(self, port, deadline, folder, program):
-        self.port, self.deadline, self.program = port, float(deadline), program
+    def __init__(self, port, deadline, folder):
+        self.port, self.deadline = int(port), float(deadline)
         openapi = (pathlib.Path(folder) / "openapi.json").read_bytes()
-        self.bodies = {"/openapi.json": openapi, "/healthz": b'{"status":"ok"}\n', "/readyz": b'{"status":"ready"}\n'}
+        self.bodies = {"/openapi.json": openapi, "/healthz": b'{"status":"ok"}\n'}
         self.requests = collections.Counter()  # verified, by the labels of the metrics
         self.maybe = collections.Counter()  # sent, but the response was not awaited
         self.count = collections.Counter()
@@ -173,25 +173,11 @@ class Client:
         if got and not re.match(rb"HTTP/1\.1 [45]\d\d ", got):
             raise Wrong(f"response to garbage: {got!r}")
 
-    # Probes, like those of a kubelet and of Docker.
-
-    async def probe(self, reader, writer, _):
-        await self.ask(reader, writer, self.random.choice(["/healthz", "/readyz"]))
-
-    async def check_health(self):
-        while not self.stop.is_set():
-            process = await asyncio.create_subprocess_exec(self.program, "--healthcheck", "--port", self.port)
-            if await process.wait() != 0:
-                raise Wrong(f"--healthcheck: exit status {process.returncode}")
-            self.count["connections"] += 1
-            self.requests["/readyz GET 200"] += 1
-            await asyncio.sleep(1)
-
     async def connect(self, buffer):
         client = socket.socket()
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         client.setblocking(False)
-        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", int(self.port)))
+        await asyncio.get_running_loop().sock_connect(client, ("127.0.0.1", self.port))
         self.count["connections"] += 1
         return await asyncio.open_connection(sock=client, limit=buffer)
 
@@ -215,12 +201,10 @@ class Client:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop.set)
         rude = [self.reset_in_request, self.reset_in_response, self.half_and_close, self.half_and_end, self.garbage]
         slow = [self.idle, self.drip, self.drip_after_response, self.never_read, self.read_slowly]
-        behaviours, pause = {"slow": (slow * 12, 0), "rude": (rude * 6, 0.1), "probes": ([self.probe], 0.05)}[role]
+        behaviours, pause = {"slow": (slow * 12, 0), "rude": (rude * 6, 0.1)}[role]
         async with asyncio.TaskGroup() as group:
             for behaviour in behaviours:
                 group.create_task(self.repeat(behaviour, pause))
-            if role == "probes":
-                group.create_task(self.check_health())
         print(json.dumps({"kinds": list(self.requests.items()), "maybe": self.maybe, **self.count}))
 
 

@@ -53,14 +53,14 @@ class Role:
 
 
 class Soak:
-    def __init__(self, server, program, load, work):
+    def __init__(self, server, load, work):
         self.server = server
         self.requests, self.maybe, self.count = collections.Counter(), collections.Counter(), collections.Counter()
         self.phases = {}
         for path in ("version", "openapi.json"):
             (work / path).write_text(server.get(f"/{path}"))
         port, deadline = str(server.port), str(1000 * DEADLINE)
-        self.commands = {role: [HERE / "roles.py", role, port, str(DEADLINE), work, program] for role in ("slow", "rude", "probes")}
+        self.commands = {role: [HERE / "roles.py", role, port, str(DEADLINE), work] for role in ("slow", "rude")}
         for name, options in (("keep", ["64", "0", "0"]), ("fresh", ["0", "2", "1000"])):
             self.commands[name] = [load, "127.0.0.1", port, *options, work / "version", deadline]
 
@@ -207,10 +207,9 @@ def main():
     if not seconds.isdecimal() or not 10 <= int(seconds) <= 86400:
         print(f"soak: SECONDS: '{seconds}' is not an integer from 10 to 86400", file=sys.stderr)
         sys.exit(2)
-    program = os.environ["PROGRAM"]
     try:
         with tempfile.TemporaryDirectory() as work:
-            soak = Soak(Server(program), program, os.environ["LOAD"], pathlib.Path(work))
+            soak = Soak(Server(os.environ["PROGRAM"]), os.environ["LOAD"], pathlib.Path(work))
             soak.run(int(seconds))
         soak.report()
         sys.exit(0 if soak.judge() else 1)
