@@ -172,6 +172,7 @@ TEST_PROGRAMS := $(foreach test,$(TEST),$(filter %/$(test) %/$(test).sh,$(TEST_P
 endif
 # Faults from within, for programs that take the libc as a library.
 FAULTS      := $(if $(STATIC),,$(OUT)/tests/faults/preload.so)
+LOAD        := $(OUT)/tests/load/load
 BENCH       := $(patsubst bench/%.c,$(OUT)/bench/%,$(sort $(wildcard bench/*.c)))
 SUPPORT     := $(patsubst tests/support/%.c,$(OUT)/tests/support/%.o,$(sort $(wildcard tests/support/*.c)))
 
@@ -253,18 +254,18 @@ operability-test: $(PROGRAM) ## these three at once: contract-test, prometheus-t
 	    tests/browser/page.sh
 
 .PHONY: slow-test
-slow-test: $(PROGRAM) ## hold it with thousands of slow clients (CONNECTIONS, DURATION; wants slowhttptest, python3)
-	@PROGRAM="$(PROGRAM)" tests/run.sh $(OUT)/tests/slow-log tests/e2e/slow.sh
+slow-test: $(PROGRAM) $(LOAD) ## hold it with thousands of slow clients (CONNECTIONS, DURATION; requires slowhttptest)
+	@PROGRAM="$(PROGRAM)" LOAD="$(LOAD)" tests/run.sh $(OUT)/tests/slow-log tests/e2e/slow.sh
 
 .PHONY: systemd-test
-systemd-test: $(PROGRAM) ## try the units, with systemd as process 1 where that can be (wants systemd, curl, python3, root)
+systemd-test: $(PROGRAM) $(LOAD) ## try the units, with systemd as process 1 where that can be (wants systemd, curl, python3, root)
 	@rm -rf $(OUT)/installed
 	@$(MAKE) --no-print-directory install DESTDIR=$(OUT)/installed PREFIX=/usr/local >$(OUT)/install.log
-	@PROGRAM="$(PROGRAM)" INSTALLED=$(OUT)/installed tests/run.sh $(OUT)/tests/systemd-log tests/e2e/systemd.sh
-	@sed -n '/^{"seconds/p; /exposure/p' $(OUT)/tests/systemd-log/systemd.sh.log
+	@PROGRAM="$(PROGRAM)" LOAD="$(LOAD)" INSTALLED=$(OUT)/installed tests/run.sh $(OUT)/tests/systemd-log tests/e2e/systemd.sh
+	@sed -n '/^{"time":[0-9]/p; /exposure/p' $(OUT)/tests/systemd-log/systemd.sh.log
 
 .PHONY: fuzz
-fuzz: ## look for inputs that break parsers, log, server (SECONDS=60 in all, TARGET=one: docs/fuzzing.md; wants clang)
+fuzz: ## look for inputs that break requests, log lines, connections (SECONDS=60 in all, TARGET=one; requires clang)
 	@$(fuzz_settings) tests/fuzz/fuzz.sh check
 	@$(MAKE) --no-print-directory CC="$(fuzz_compiler)" SANITIZE=fuzzer fuzz-run
 
@@ -273,14 +274,10 @@ fuzz-run: $(FUZZ)
 	@$(fuzz_settings) tests/fuzz/fuzz.sh run $(OUT)/tests/fuzz $(BUILD_DIR)/fuzz
 
 .PHONY: soak
-soak: $(PROGRAM) $(OUT)/tests/soak/load ## run load, slow and rude clients, probes and scrapes at once, for SECONDS (60); then compare everything
-	@VALGRIND="$(VALGRIND)" SANITIZE="$(SANITIZE)" SOAK_SECONDS="$(SECONDS)" PROGRAM="$(PROGRAM)" LOAD=$(OUT)/tests/soak/load \
-	    WORK=$(BUILD_DIR)/soak tests/run.sh $(OUT)/tests/soak-log tests/soak/soak.py
-	@cat $(BUILD_DIR)/soak/report.md
-
-.PHONY: soak-docs
-soak-docs: ## draw memory and requests of the last make soak as docs/soak.svg
-	@tests/soak/plot.py $(BUILD_DIR)/soak/series.csv docs/soak.svg
+soak: $(PROGRAM) $(LOAD) ## run load, misbehaving clients and scrapes at once (SECONDS=60), then compare all counts and memory
+	@VALGRIND="$(VALGRIND)" SANITIZE="$(SANITIZE)" SOAK_SECONDS="$(SECONDS)" PROGRAM="$(PROGRAM)" LOAD="$(LOAD)" \
+	    tests/run.sh $(OUT)/tests/soak-log tests/soak/soak.py
+	@grep '^| ' $(OUT)/tests/soak-log/soak.py.log
 
 .PHONY: lint
 lint: ## run all three linters below, on all processors; skips what has not changed since it passed
@@ -412,15 +409,15 @@ delivery-test: ## test the release and deployment scripts with a local registry,
 	@NO_SKIP=1 tests/run.sh $(OUT)/tests/delivery-log tests/e2e/release.sh tests/e2e/rulesets.sh tests/e2e/deploy.sh
 
 .PHONY: kubernetes-test
-kubernetes-test: kubernetes-programs ## deploy, break, roll back, drain under load: in KUBECONFIG's cluster (with REGISTRY), else in one made here
+kubernetes-test: kubernetes-programs ## deploy, break, roll back, drain under load in the cluster of KUBECONFIG (requires REGISTRY, docker)
 	@$(MAKE) --no-print-directory kubernetes-test-run
 
 .PHONY: kubernetes-test-run
 kubernetes-test-run:
-	@PROGRAMS=$(BUILD_DIR)/kubernetes RATE="$(RATE)" PAUSE=$(BUILD_DIR)/kubernetes/1.2.2/pause \
-	    $(if $(KUBECONFIG),,tests/cluster/cluster.sh) tests/run.sh $(OUT)/tests/kubernetes-log tests/e2e/kubernetes.sh
+	@DOCKER="$(DOCKER)" PROGRAMS=$(BUILD_DIR)/kubernetes RATE="$(RATE)" \
+	    tests/run.sh $(OUT)/tests/kubernetes-log tests/e2e/kubernetes.sh
 
-# Two versions, the load, and what is never ready.
+# Two versions, and the load.
 .PHONY: kubernetes-programs
 kubernetes-programs:
 	@for version in 1.2.2 1.2.3; do \
@@ -428,7 +425,7 @@ kubernetes-programs:
 	done
 
 .PHONY: kubernetes-parts
-kubernetes-parts: $(PROGRAM) $(OUT)/tests/load/steady $(OUT)/tests/cluster/pause
+kubernetes-parts: $(PROGRAM) $(LOAD)
 	@install -D -t $(BUILD_DIR)/kubernetes/$(VERSION) $^
 
 .PHONY: artifacts
@@ -674,4 +671,4 @@ $(OUT)/tests/fuzz/fuzz_%: $(OUT)/tests/fuzz/fuzz_%.o $(FUZZ_PARTS) $(MODULES) $(
 
 .SECONDARY:
 
--include $(OBJECTS:.o=.d) $(SUPPORT:.o=.d) $(FUZZ_PARTS:.o=.d) $(TESTS:=.d) $(OUT)/tests/soak/load.d $(OUT)/tests/load/steady.d $(BENCH:=.d)
+-include $(OBJECTS:.o=.d) $(SUPPORT:.o=.d) $(FUZZ_PARTS:.o=.d) $(TESTS:=.d) $(LOAD).d $(BENCH:=.d)

@@ -4,7 +4,7 @@
 #   scripts/tools.sh NAME
 #
 # NAME is actionlint, act, kustomize, kubeconform, kube-score or pod-security (built from Go modules: tests/tools/NAME),
-# kubernetes or kubectl (likewise: a folder with the programs of a cluster, which takes ten minutes; one of them), zizmor,
+# kubectl (likewise: tests/tools/kubernetes), zizmor,
 # yamllint, check-jsonschema or python with the SBOM's validator (from PyPI, in a venv: tests/tools/requirements.txt),
 # contract-python with what the contract test wants (likewise: tests/tools/contract-requirements.txt), bench-python with
 # Flask and gunicorn (bench/requirements.txt), ruleset-schema and environment-schema (what GitHub says they are, from a
@@ -89,28 +89,6 @@ make_go() {
     rm -f "$made.of"
     quietly build_go || blame_go
     echo "$definition" >"$made.of"
-}
-
-# The commands of one module, which are told the module's version.
-build_kubernetes() {
-    (
-        cd "$module"
-        version=$(go list -m -f '{{ .Version }}' k8s.io/kubernetes)
-        CGO_ENABLED=0 go build -mod=readonly -trimpath -buildvcs=false -o "$made/" \
-            -ldflags "-s -w -X k8s.io/component-base/version.gitVersion=$version" tool
-        mv "$made/server" "$made/etcd"
-    )
-}
-
-make_kubernetes() {
-    module=tests/tools/kubernetes made=$tools/kubernetes
-    definition=$(cat "$module"/* | sha256sum)
-    if is_made "$made/.of" "$definition"; then return; fi
-    need go golang-go
-    rm -rf "$made"
-    mkdir -p "$made"
-    quietly build_kubernetes || blame_go
-    echo "$definition" >"$made/.of"
 }
 
 install_playwright() { (cd "$folder" && npm ci --ignore-scripts --no-audit --no-fund --fetch-retries 1); }
@@ -224,7 +202,6 @@ bench-python) make_venv bench bench/requirements.txt "$(debian_python)" python ;
 ruleset-schema) make_schema rulesets post rules ;;
 environment-schema) make_schema 'environments/{environment_name}' put reviewers ;;
 kubernetes-schemas) make_kubernetes_schemas ;;
-kubernetes) make_kubernetes ;;
 kubectl) make_go k8s.io/kubernetes/cmd/kubectl kubernetes ;;
 playwright) make_playwright ;;
 *)

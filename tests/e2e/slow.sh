@@ -1,16 +1,16 @@
 #!/bin/bash
-# Thousands of slow clients (Debian's slowhttptest) against the program, while another client keeps asking: every answer is
-# right, and afterwards descriptors, threads and memory are as before. Run it from the root of the project; PROGRAM names the
-# program. Environment: CONNECTIONS (4000), DURATION (4, seconds that each attack goes on when all have come), RAW (a folder
-# for the raw figures).
+# Attacks the program with thousands of slow clients (Debian's slowhttptest) while another client uses it. Every response must be
+# right, and afterwards descriptors, threads and memory must be as before. Run it from the root of the project.
+# Environment: PROGRAM; LOAD, the program of tests/load/load.c; CONNECTIONS (4000); DURATION (4, seconds that each attack
+# continues after all have connected); RAW (a folder for the figures).
 #
-# How long the answers take is printed beside what a second server, which nobody attacks, takes in the same seconds. It decides
-# nothing: on a machine with other work no bound of time always holds.
+# Prints latencies next to those of a second server that is not attacked. No bound is checked: none holds on a busy machine.
 set -eu
 . tests/support/check.sh
 . tests/support/servers.sh
 
 program=${PROGRAM:?names the program}
+: "${LOAD:?names the load generator}"
 connections=${CONNECTIONS:-4000}
 duration=${DURATION:-4}
 raw=${RAW:-}
@@ -40,23 +40,34 @@ has_descriptors() { [ "$(descriptors)" -le "$1" ]; }
 has_resident() { [ "$(resident)" -le "$1" ]; }
 has_evicted() { [ "$(metric http_connections_evicted_total)" -gt 0 ]; }
 
-# ask NAME COMMAND...: has the client ask while COMMAND runs.
-ask() {
-    local name=$1 client
-    shift
-    rm -f "$scratch/stop"
-    tests/support/fresh_client.py "$port" "$idle_port" "$scratch/stop" "$scratch/$name" >"$scratch/figures" 2>"$scratch/errors" &
-    client=$!
-    "$@" || fail "$*: $(cat "$scratch/said")"
-    : >"$scratch/stop"
-    wait "$client"
-    [ -z "$raw" ] || { mkdir -p "$raw" && cp "$scratch/$name" "$raw/"; }
-    awk -v name="$name" '{ printf "%s, %s: %d right, %d wrong; ms: median %s, 99 %% %s, 99.9 %% %s, worst %s\n", name,
-        NR == 1 ? "the server" : "the idle one", $1, $2, $3, $4, $5, $6 }' "$scratch/figures"
-    [ "$(awk '{ wrong += $2 } END { print wrong }' "$scratch/figures")" = 0 ] || fail "wrong: $(sort "$scratch/errors" | uniq -c)"
+# start_load PORT FILE: starts a client that uses a new connection for each request, and writes its figures to FILE.
+start_load() {
+    "$LOAD" 127.0.0.1 "$1" 0 1 300 >"$2" 2>"$scratch/errors" &
+    servers="$servers $!"
 }
 
-# All that were accepted but those of the fresh client and of who reads the metrics.
+# end_load FILE: ends the client that was started last. None of its requests may be lost.
+end_load() {
+    local client=${servers##* }
+    servers=${servers% *}
+    kill "$client" || : # it has ended: so say why
+    wait "$client" || fail "lost: $(grep '"lost":"' "$1")$(cat "$scratch/errors")"
+    tail -n 1 "$1" | sed "s/^/$(basename "$1"): /"
+}
+
+# ask NAME COMMAND...: runs COMMAND while clients use both servers.
+ask() {
+    local name=$1
+    shift
+    start_load "$port" "$scratch/$name"
+    start_load "$idle_port" "$scratch/$name-idle"
+    "$@" || fail "$*: $(cat "$scratch/said")"
+    end_load "$scratch/$name-idle"
+    end_load "$scratch/$name"
+    [ -z "$raw" ] || { mkdir -p "$raw" && cp "$scratch/$name" "$scratch/$name-idle" "$raw/"; }
+}
+
+# Connections without those of the load and of metric().
 have_come() {
     metric http_connections_accepted_total >"$scratch/accepted"
     awk -v accepted="$(cat "$scratch/accepted")" -v wanted="$connections" '
@@ -82,7 +93,7 @@ attack() {
 survive() {
     local name=$1 limit=$2 deadline=$3 had_descriptors had_threads had_resident
     shift 3
-    needs slowhttptest curl python3
+    needs slowhttptest curl
     [ "$(ulimit -n)" -ge $((connections + 500)) ] || ulimit -n $((connections + 500)) || skip "ulimit -n is too low"
     trap stop_servers EXIT
     trap 'exit 130' INT TERM

@@ -75,16 +75,12 @@ static void skip_with_runner(void)
     skip();
 }
 
-/* Makes the system call `number` fail with `error`: always if `argument` is negative, otherwise
- * only if that is its first argument. Call this in the child that becomes the program. */
-static void refuse(uint32_t number, int argument, uint32_t error)
+/* Makes a system call fail. Call this in the child that becomes the program. */
+static void refuse(uint32_t number, uint32_t error)
 {
     struct sock_filter filter[] = {
         {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, nr)},
-        {BPF_JMP | BPF_JEQ | BPF_K, 0, 3, number},
-        {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(struct seccomp_data, args)},
-        {BPF_JMP | (argument < 0 ? BPF_JGE : BPF_JEQ) | BPF_K, 0, 1,
-         argument < 0 ? 0 : (uint32_t)argument},
+        {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, number},
         {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | error},
         {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
     };
@@ -97,70 +93,23 @@ static void refuse(uint32_t number, int argument, uint32_t error)
 
 static void remove_landlock(void)
 {
-    refuse(SYS_landlock_create_ruleset, -1, ENOSYS);
-}
-
-static void disable_landlock(void)
-{
-    refuse(SYS_landlock_create_ruleset, -1, EOPNOTSUPP);
-}
-
-static void forbid_landlock(void)
-{
-    refuse(SYS_landlock_restrict_self, -1, EPERM);
+    refuse(SYS_landlock_create_ruleset, ENOSYS);
 }
 
 static void remove_seccomp(void)
 {
-    refuse(SYS_seccomp, -1, EINVAL);
+    refuse(SYS_seccomp, EINVAL);
 }
 
-static void remove_kill_process(void)
-{
-    refuse(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, EINVAL);
-}
-
-static void forbid_seccomp(void)
-{
-    refuse(SYS_seccomp, SECCOMP_SET_MODE_FILTER, EPERM);
-}
-
-static void remove_no_new_privileges(void)
-{
-    refuse(SYS_prctl, PR_SET_NO_NEW_PRIVS, EINVAL);
-}
-
-/* Kernels that lack a part, and the sandbox that is left. */
+/* Kernels that lack a part, and the error. tests/unit/test_sandbox.c has every step that can fail.
+ */
 static const struct {
-    const char *name;
     void (*prepare)(void);
     const char *text;
 } LACKING[] = {
-    {"before Linux 5.13", remove_landlock, "no landlock (Function not implemented), seccomp"},
-    {"boot parameter lsm= without Landlock", disable_landlock, "no landlock (*), seccomp"},
-    {"container profile older than Landlock", forbid_landlock,
-     "no landlock (Operation not permitted), seccomp"},
-    {"no seccomp", remove_seccomp, "landlock *, no seccomp (Invalid argument)"},
-    {"before Linux 4.14: kills threads only", remove_kill_process,
-     "landlock *, no seccomp (Invalid argument)"},
-    {"seccomp forbidden", forbid_seccomp, "landlock *, no seccomp (Operation not permitted)"},
-    {"no PR_SET_NO_NEW_PRIVS", remove_no_new_privileges,
-     "no landlock (Invalid argument), no seccomp (Invalid argument)"},
+    {remove_landlock, "no landlock (Function not implemented), seccomp"},
+    {remove_seccomp, ", no seccomp (Invalid argument)"},
 };
-
-/* Returns true if a text matches the pattern, in which '*' matches anything without a comma. */
-static bool matches(const char *text, const char *pattern)
-{
-    const char *star = strchr(pattern, '*');
-    const size_t before = star == NULL ? strlen(pattern) : (size_t)(star - pattern);
-
-    if (strncmp(text, pattern, before) != 0)
-        return false;
-    if (star == NULL)
-        return text[before] == '\0';
-    text += before;
-    return strcmp(text + strcspn(text, ",)"), star + 1) == 0;
-}
 
 /* Waits for a log message and copies the text of one of its fields. */
 static void read_field(struct process *process, const char *message, const char *name,
@@ -252,14 +201,14 @@ static void every_thread_is_sandboxed_unless_off(void **state)
     expect_sandbox("--sandbox=off", "off", 0);
 }
 
-/* Checks that the program exits with one line. NULL matches any error. */
-static void expect_no_start(struct process *process, const char *pattern)
+/* Checks that the program exits with one line, whose error contains `expected`. */
+static void expect_no_start(struct process *process, const char *expected)
 {
     char text[TEXT_MAX];
 
     read_field(process, "cannot enter the sandbox", "error", text);
-    if (pattern != NULL && !matches(text, pattern))
-        fail_msg("'%s' does not match '%s'", text, pattern);
+    if (strstr(text, expected) == NULL)
+        fail_msg("'%s' does not contain '%s'", text, expected);
     assert_non_null(
         strstr(process->stderr_text,
                "\",\"allowed\":\"--sandbox auto uses what the kernel supports, --sandbox off "
@@ -296,11 +245,10 @@ static void auto_uses_what_the_kernel_supports(void **state)
         struct process *process = process_start_with(arguments, NULL, LACKING[i].prepare);
         char text[TEXT_MAX];
 
-        print_message("%s\n", LACKING[i].name);
         expect_service(process);
         read_field(process, "listening", "sandbox", text);
-        if (is_complete && !matches(text, LACKING[i].text))
-            fail_msg("'%s' does not match '%s'", text, LACKING[i].text);
+        if (is_complete && strstr(text, LACKING[i].text) == NULL)
+            fail_msg("'%s' does not contain '%s'", text, LACKING[i].text);
         process_stop(process);
     }
 }
@@ -312,9 +260,8 @@ static void require_fails_if_the_kernel_lacks_a_part(void **state)
     (void)state;
     skip_with_runner();
     for (size_t i = 0; i < COUNT_OF(LACKING); i++) {
-        const char *other = is_instrumented ? available : NULL;
+        const char *other = is_instrumented ? available : "";
 
-        print_message("%s\n", LACKING[i].name);
         expect_no_start(process_start_with(arguments, NULL, LACKING[i].prepare),
                         is_complete ? LACKING[i].text : other);
     }

@@ -6,8 +6,7 @@
 Runs a fixed scenario once per case, with one fault each; CASE is one as printed, by default all. strace injects the
 faults of system calls.
 Environment: PROGRAM; PRELOAD, tests/faults/preload.c as a library, which a static program cannot load; COMPLETE=1 runs
-all cases and not only the first of each kind; JOBS, the number of parallel runs (two per CPU); DEADLINE in seconds (60);
-VERBOSE=1 prints each outcome; NO_SKIP=1 fails if strace is missing.
+all cases and not only the first of each kind; DEADLINE in seconds (60); NO_SKIP=1 fails if strace is missing.
 Exit status: 0 if each outcome was right.
 """
 
@@ -302,14 +301,11 @@ class Run:
             raise Wrong(f"exit status 0, says: {errors}")
         if self.lasts:
             return "served" if whole == len(SCENARIO) else "not served while it lasted"
-        spared = 0 if self.stuck or "SLEEP" in self.fault else len(SCENARIO) - (hits if self.may_cut() else 0)
+        may_cut = self.kind == "call" or "ALLOCATION" in self.fault  # the connection that it hits
+        spared = 0 if self.stuck or "SLEEP" in self.fault else len(SCENARIO) - (hits if may_cut else 0)
         if whole < spared:
             raise Wrong(f"{hits} faults, {whole} connections whole: {self.streams}")
         return "served" if whole == len(SCENARIO) else "served, but for the connection that was hit"
-
-    def may_cut(self):
-        """Returns True if the fault may end the connection that it hits."""
-        return self.kind == "call" or "ALLOCATION" in self.fault
 
     def is_whole(self, name, stream):
         """Returns True if all responses are complete. What was received must be right."""
@@ -447,12 +443,9 @@ def main():
                 sys.exit(f"without a fault: {name}: {stream!r}")
     cases, loader = (sys.argv[1:], {}) if len(sys.argv) > 1 else plan(references)
     outcomes, began = collections.Counter(), time.monotonic()
-    jobs = int(os.environ.get("JOBS") or 2 * (os.cpu_count() or 1))
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+    with concurrent.futures.ThreadPoolExecutor(2 * (os.cpu_count() or 1)) as pool:
         for case, (outcome, failure) in zip(cases, pool.map(lambda case: outcome_of(case, references), cases)):
             outcomes[outcome] += 1
-            if os.environ.get("VERBOSE"):
-                print(f"{outcome}: {case}")
             if failure:
                 print(failure, flush=True)
     wrong, missed = outcomes.pop("wrong", 0), outcomes["not reached"]

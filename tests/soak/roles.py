@@ -1,30 +1,30 @@
 #!/usr/bin/env -S python3 -B
-"""The clients of `make soak` that are in no hurry. Each runs until its standard input ends.
+"""The clients of `make soak` that are slow or rude. Each role runs until SIGTERM.
 
-    tests/soak/roles.py ROLE PORT DEADLINE FOLDER COMMAND...
+    tests/soak/roles.py ROLE PORT DEADLINE FOLDER
 
-ROLE is slow, rude or probes; DEADLINE the server's --request-deadline in seconds; FOLDER has what it answers (`openapi`,
-a body); COMMAND asks for its health. At the end it prints what it has seen, as JSON.
-Exit status: 0; 1 when the server did what it must not, which stderr says.
+ROLE is slow or rude. DEADLINE is the server's --request-deadline in seconds. FOLDER has the body of /openapi.json.
+Prints the counts as JSON at the end.
+Exit status: 0; 1 if the server did something wrong, which stderr names.
 """
 
 import asyncio
 import collections
 import json
-import os
 import pathlib
 import random
 import re
+import signal
 import socket
 import struct
 import sys
 import time
 
-SLOW, RUDE, PATIENCE = 60, 6, 30  # clients of a role, and seconds for what takes a moment
+PATIENCE = 60  # seconds: for anything that must happen
 DATE = rb"[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT"
 BADGE = b"GET /badge.svg HTTP/1.1\r\nHost: soak\r\n\r\n"
 BIG = b"GET /openapi.json HTTP/1.1\r\nHost: soak\r\n\r\n"
-BIG_LABEL = "/openapi.json GET 200"  # as the metrics name it
+BIG_LABEL = "/openapi.json GET 200"  # in the metrics
 
 
 class Wrong(Exception):
@@ -32,22 +32,21 @@ class Wrong(Exception):
 
 
 class Client:
-    """What the clients of a role share. A way of being one is given a connection and when that began; it returns None, or
-    when it was held until the server closed it, what came before (nothing must have)."""
+    """Shared by the clients of a role. A behaviour is a method that is passed a connection and the time before its connect.
+    It returns None, or the bytes that the server sent before it closed the connection at the deadline, which must be none."""
 
-    def __init__(self, port, deadline, folder, command):
-        self.port, self.deadline, self.command = int(port), float(deadline), command
-        openapi = (pathlib.Path(folder) / "openapi").read_bytes()
-        self.bodies = {"/openapi.json": openapi, "/healthz": b'{"status":"ok"}\n', "/readyz": b'{"status":"ready"}\n'}
-        self.requests = collections.Counter()  # verified, by the metrics' labels
-        self.maybe = collections.Counter()  # those that may have been answered, beside them
+    def __init__(self, port, deadline, folder):
+        self.port, self.deadline = int(port), float(deadline)
+        openapi = (pathlib.Path(folder) / "openapi.json").read_bytes()
+        self.bodies = {"/openapi.json": openapi, "/healthz": b'{"status":"ok"}\n'}
+        self.requests = collections.Counter()  # verified, by the labels of the metrics
+        self.maybe = collections.Counter()  # sent, but the response was not awaited
         self.count = collections.Counter()
-        self.latency, self.lateness = [], [0]
         self.random = random.Random(1)
         self.stop = asyncio.Event()
 
     async def expect(self, reader, path):
-        """Reads the answer to a GET, which must be right to the byte."""
+        """Reads the response to a GET and compares it to the byte."""
         body = self.bodies[path]
         form = (
             rb"HTTP/1\.1 200 OK\r\nDate: " + DATE + rb"\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
@@ -57,7 +56,7 @@ class Client:
             head = await reader.readuntil(b"\r\n\r\n")
             got = await reader.readexactly(len(body))
         if not re.fullmatch(form, head) or got != body:
-            raise Wrong(f"a wrong answer to {path}: {head!r} {got!r}")
+            raise Wrong(f"wrong response to {path}: {head!r} {got!r}")
         self.requests[f"{path} GET 200"] += 1
 
     async def ask(self, reader, writer, path):
@@ -65,30 +64,28 @@ class Client:
         await self.expect(reader, path)
 
     async def closed(self, reader, since):
-        """Waits for the server to close: not before the deadline after `since`, and soon after that after now."""
-        got, begin = b"", time.monotonic()
+        """Waits until the server closes the connection, which it must not do before the deadline after `since`."""
+        got = b""
         try:
             async with asyncio.timeout(self.deadline + PATIENCE):
                 while part := await reader.read(65536):
                     got += part
         except TimeoutError:
-            raise Wrong(f"a connection is open {PATIENCE} s after its deadline") from None
+            raise Wrong(f"a connection is still open {PATIENCE} s after its deadline") from None
         except ConnectionError:
-            pass  # of requests that were not read
-        now = time.monotonic()
-        if now - since < self.deadline - 0.005:
-            raise Wrong(f"a connection was closed after {now - since:.3f} s, before its deadline")
+            pass  # it had unread requests
+        if time.monotonic() - since < self.deadline - 0.005:
+            raise Wrong(f"a connection was closed after {time.monotonic() - since:.3f} s, before its deadline")
         self.count["overdue"] += 1
-        self.lateness.append(now - begin - self.deadline)
         return got
 
-    # Slow: held until the server closes.
+    # Slow clients.
 
     async def idle(self, reader, _, since):
         return await self.closed(reader, since)
 
     async def drip(self, reader, writer, since):
-        """A byte now and then, so that the connection is never inactive."""
+        """Sends a byte now and then, so that the connection is never idle."""
 
         async def write():
             for byte in b"GET /version HTTP/1.1\r\nHost: soak\r\nX: " + b"x" * 4000:
@@ -101,14 +98,13 @@ class Client:
         finally:
             dripping.cancel()
 
-    async def drip_after_answer(self, reader, writer, _):
+    async def drip_after_response(self, reader, writer, _):
         since = time.monotonic()
         await self.ask(reader, writer, "/healthz")
         return await self.drip(reader, writer, since)
 
     async def never_read(self, reader, writer, since):
-        """Asks for more than the kernel keeps for a client, and does not look. As requests are left in the server's socket,
-        the kernel resets the connection, rather than deliver megabytes first."""
+        """Requests more than the kernel buffers, and reads nothing until the server has reset the connection."""
         writer.transport.pause_reading()
         writer.write(BIG * 1000)
         self.maybe[BIG_LABEL] += 1000
@@ -129,7 +125,7 @@ class Client:
             await self.expect(got, "/openapi.json")
         return await got.read()
 
-    # Rude: ended as no connection should be.
+    # Rude clients.
 
     def reset(self, writer):
         writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -141,11 +137,11 @@ class Client:
         self.count["halves"] += 1
 
     async def reset_in_request(self, _, writer, __):
-        writer.write(BADGE[: self.random.randrange(len(BADGE) - 1)])
+        self.write_half(writer)
         await asyncio.sleep(self.random.choice([0, 0.005]))
         self.reset(writer)
 
-    async def reset_in_answer(self, reader, writer, _):
+    async def reset_in_response(self, reader, writer, _):
         writer.write(BIG * 4)
         await reader.readexactly(1)
         self.requests[BIG_LABEL] += 1
@@ -161,10 +157,10 @@ class Client:
         await asyncio.sleep(0.005)
         writer.write_eof()
         if got := await reader.read():
-            raise Wrong(f"half a request was answered: {got!r}")
+            raise Wrong(f"response to half a request: {got!r}")
 
     async def garbage(self, reader, writer, _):
-        """Bytes of any kind, or a request with one that is allowed nowhere."""
+        """Sends random bytes, or a request with a byte that is forbidden anywhere."""
         got, bad = b"", bytearray(BADGE)
         bad[self.random.randrange(len(bad) - 4)] = self.random.randrange(1, 9)
         writer.write(self.random.choice([bad, self.random.randbytes(self.random.randrange(2, 400)) + b"\r\n\r\n"]))
@@ -173,25 +169,9 @@ class Client:
             while part := await reader.read(4096):
                 got += part
         except ConnectionError:
-            pass  # of what was not read
+            pass  # the server did not read all of it
         if got and not re.match(rb"HTTP/1\.1 [45]\d\d ", got):
-            raise Wrong(f"garbage was answered: {got!r}")
-
-    # Probes, as a kubelet and Docker do.
-
-    async def probe(self, reader, writer, since):
-        await self.ask(reader, writer, self.random.choice(["/healthz", "/readyz"]))
-        self.latency.append(time.monotonic() - since)
-
-    async def check_health(self):
-        while not self.stop.is_set():
-            process = await asyncio.create_subprocess_exec(*self.command, stderr=asyncio.subprocess.PIPE)
-            said = (await process.communicate())[1]
-            if process.returncode != 0:
-                raise Wrong(f"--healthcheck: exit status {process.returncode}: {said.decode()}")
-            self.count.update(["connections", "health_checks"])
-            self.requests["/readyz GET 200"] += 1
-            await asyncio.sleep(1)
+            raise Wrong(f"response to garbage: {got!r}")
 
     async def connect(self, buffer):
         client = socket.socket()
@@ -201,49 +181,31 @@ class Client:
         self.count["connections"] += 1
         return await asyncio.open_connection(sock=client, limit=buffer)
 
-    async def be(self, way, pause):
-        """One client, which comes again and again."""
+    async def repeat(self, behaviour, pause):
         while not self.stop.is_set():
-            since = time.monotonic()
-            reader, writer = await self.connect(4096 if way in (self.never_read, self.read_slowly) else 65536)
+            since, got = time.monotonic(), None
+            reader, writer = await self.connect(4096 if behaviour in (self.never_read, self.read_slowly) else 65536)
             try:
-                if got := await way(reader, writer, since):
-                    raise Wrong(f"{way.__name__}: got {got!r}")
+                if got := await behaviour(reader, writer, since):
+                    raise Wrong(f"{behaviour.__name__}: got {got!r}")
             except (EOFError, ConnectionError) as error:
                 if time.monotonic() - since < self.deadline:
-                    raise Wrong(f"{way.__name__}: {error!r}") from error
-                got = None
-                self.count["lost"] += 1  # this machine was that slow: it may have been answered
+                    raise Wrong(f"{behaviour.__name__}: {error!r}") from error
+                self.count["unknown"] += 1  # too slow for the deadline: the server may have responded
             writer.close()
-            # Of what took so long the server may have tired.
+            # On a slow machine, the server may have closed the connection at the deadline.
             self.count["maybe_overdue"] += got is None and time.monotonic() - since >= self.deadline
             await asyncio.sleep(pause)
 
     async def run(self, role):
-        rude = [self.reset_in_request, self.reset_in_answer, self.half_and_close, self.half_and_end, self.garbage]
-        slow = [self.idle, self.drip, self.drip_after_answer, self.never_read, self.read_slowly]
-        ways = {"slow": slow * (SLOW // len(slow)), "rude": rude * RUDE, "probes": [self.probe]}[role]
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.stop.set)
+        rude = [self.reset_in_request, self.reset_in_response, self.half_and_close, self.half_and_end, self.garbage]
+        slow = [self.idle, self.drip, self.drip_after_response, self.never_read, self.read_slowly]
+        behaviours, pause = {"slow": (slow * 12, 0), "rude": (rude * 6, 0.1)}[role]
         async with asyncio.TaskGroup() as group:
-            for way in ways:
-                group.create_task(self.be(way, {"slow": 0, "rude": 0.1, "probes": 0.05}[role]))
-            if role == "probes":
-                group.create_task(self.check_health())
-            await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
-            self.stop.set()
-        seen = {"requests": list(self.requests.items()), "maybe": self.maybe, "latency": self.latency}
-        print(json.dumps(self.count | seen | {"lateness": max(self.lateness)}))
+            for behaviour in behaviours:
+                group.create_task(self.repeat(behaviour, pause))
+        print(json.dumps({"kinds": list(self.requests.items()), "maybe": self.maybe, **self.count}))
 
 
-def main():
-    role, port, deadline, folder, *command = sys.argv[1:]
-    try:
-        asyncio.run(Client(port, deadline, folder, command).run(role))
-    except* (Wrong, OSError, EOFError) as group:
-        for error in group.exceptions:
-            print(f"{role}: {error!r}", file=sys.stderr)
-        sys.stderr.flush()
-        os._exit(1)  # a thread still reads standard input
-
-
-if __name__ == "__main__":
-    main()
+asyncio.run(Client(*sys.argv[2:]).run(sys.argv[1]))

@@ -1,5 +1,5 @@
--- For wrk: asks with pauses of 8 ms on average, and compares each answer with the documents that are given as arguments.
--- Prints one line: "requests=… seconds=… wrong=… …", the errors and latencies (microseconds) among it.
+-- For wrk, the load over TLS: pauses for 8 ms on average between requests, and compares each response with the documents given as
+-- arguments. Prints one line, "requests=… seconds=… wrong=… …", with the errors and the latencies in microseconds.
 
 local threads = {}
 

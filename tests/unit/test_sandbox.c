@@ -346,6 +346,7 @@ static void arguments_decide(void **state)
         {SYS_prctl, {PR_SET_DUMPABLE}, NO_CALL},
         {SYS_newfstatat, {5, 0, 0, AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW}, ALLOW},
         {SYS_newfstatat, {5, 0, 0, AT_SYMLINK_NOFOLLOW}, NO_ACCESS},
+        {SYS_restart_syscall, {0}, ALLOW},      /* resumes calls with a timeout after SIGCONT */
         {SYS_futex, {0, 0}, ALLOW},             /* FUTEX_WAIT */
         {SYS_futex, {0, 129}, ALLOW},           /* FUTEX_WAKE, private */
         {SYS_futex, {0, 9 | 128 | 256}, ALLOW}, /* FUTEX_WAIT_BITSET, CLOCK_REALTIME */
