@@ -616,10 +616,10 @@ $(OUT)/page.style.h: $(OUT)/page.html
 	@{ echo; sed '1,/^<style>$$/d;/^<\/style>$$/,$$d' $<; } | sha256sum | cut -c 1-64 | tr a-f A-F | \
 	    basenc --base16 --decode | base64 | sed 's/.*/#define PAGE_STYLE_HASH "sha256-&"/' > $@
 
-# A file as the elements of an array.
+# A file as the elements of an array of char, which may be signed.
 $(OUT)/%.inc: $(OUT)/%
-	@od -An -v -tu1 $< > $@.new
-	@sed -e 's/  */,/g' -e 's/^,//' -e 's/$$/,/' $@.new > $@
+	@od -An -v -to1 $< > $@.new
+	@sed "s/ \([0-7]*\)/'\\\\\1',/g" $@.new > $@
 
 $(OUT)/src/embedded.o: ALL_CFLAGS += -I$(OUT)
 $(OUT)/src/embedded.o: $(EMBEDDED)

@@ -20,6 +20,6 @@ extern const char embedded_openapi[];
 
 /* Returns the licenses of the program and of the libraries linked into it (see scripts/licenses.sh)
  * as a gzip file (RFC 1952), and stores its size in `*size`. */
-const unsigned char *embedded_licenses(size_t *size);
+const char *embedded_licenses(size_t *size);
 
 #endif

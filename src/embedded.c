@@ -18,11 +18,11 @@ const char embedded_openapi[] = {
 #include "openapi.json.inc"
     '\n', '\0'};
 
-static const unsigned char LICENSES[] = {
+static const char LICENSES[] = {
 #include "licenses.gz.inc"
 };
 
-const unsigned char *embedded_licenses(size_t *size)
+const char *embedded_licenses(size_t *size)
 {
     *size = sizeof LICENSES;
     return LICENSES;

@@ -72,7 +72,7 @@ static int print_help(const struct build_info *info)
 static int print_licenses(const struct build_info *info)
 {
     size_t size = 0;
-    const unsigned char *const file = embedded_licenses(&size);
+    const char *const file = embedded_licenses(&size);
 
     if (isatty(STDOUT_FILENO))
         return fail(info->name, "--licenses: the output is a gzip file; pipe it to gunzip",
