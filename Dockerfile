@@ -1,4 +1,4 @@
-# The image: one static program in an empty file system. See docs/container.md.
+# The image: one static program in an empty file system. See docs/build.md.
 # It builds with BuildKit and with the classic builder; `make docker-build` passes the arguments.
 
 # What the toolchain is installed on, and an image to take instead of it.

@@ -37,7 +37,7 @@ PREFIX  ?= /usr/local
 DIST    ?= $(OUT)/dist
 DESTDIR ?=
 
-# Of the containers: the engine's client, the image, what it is built from (see docs/container.md).
+# Of the containers: the engine's client, the image, what it is built from (see docs/build.md).
 DOCKER          ?= docker
 IMAGE           ?= $(NAME)
 BASE            ?= debian:trixie-slim

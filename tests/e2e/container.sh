@@ -1,5 +1,5 @@
 #!/bin/sh
-# The images, from the base to the program in its container, as docs/container.md says they work. Takes
+# The images, from the base to the program in its container, as docs/build.md says they work. Takes
 # minutes and an engine (scripts/with-engine.sh), so `make test` leaves it out. Run it from the root of
 # the project, with a clean tree.
 # Environment: DOCKER (docker).
