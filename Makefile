@@ -306,7 +306,7 @@ docs: $(OUT)/tests/tools/settings_table ## write the table of settings into READ
 ##@ Measure
 
 .PHONY: bench
-bench: ## compare with nginx, Go, gunicorn and Flask (ROUNDS, DURATION, CONNECTIONS, PEERS, THREADS: docs/bench.md)
+bench: ## compare with nginx, Go, gunicorn and Flask (ROUNDS, DURATION, CONNECTIONS, PEERS, THREADS: docs/performance.md)
 	@$(MAKE) --no-print-directory $(shipped) bench-run
 
 .PHONY: bench-load

@@ -94,7 +94,7 @@ def main():
     # What happens now and then, such as a look at the time once a second, is no cost of a request.
     rows |= {name: cost for name, cost in calls.items() if cost >= 0.01}
     print(f"\n{options['requests']} requests, {options['connections']} connections, {threads} threads:\n")
-    print(report.table(["What", "a request"], [[name, f"{cost:,.2f}"] for name, cost in rows.items()]))
+    print(report.table(["What", "per request"], [[name, f"{cost:,.2f}"] for name, cost in rows.items()]))
 
 
 if __name__ == "__main__":

@@ -149,7 +149,7 @@ def losses(rows, mode):
 
 
 def table(rows):
-    titles = ["Access log", "requests a second", "lost %", "", "CPU µs a request", "added %", "", "at most %"]
+    titles = ["Access log", "requests per second", "lost %", "", "CPU µs per request", "added %", "", "at most %"]
     lines = []
     for mode in MODES:
         line = [mode.title, report.spread(values(rows, mode, "requests_per_s")), "", ""]

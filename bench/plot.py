@@ -54,13 +54,13 @@ def panel(x, y, title, better, values, colours):
 
 
 def picture(medians, connections, theme):
-    """medians: of each server cpu (µs), rate (requests a second), start (ms) and memory (kB)."""
+    """medians: of each server cpu (µs), rate (requests per second), start (ms) and memory (kB)."""
     colours = THEMES[theme]
     panels = [
-        ("CPU a request, µs", "less", "cpu", 1),
-        (f"Requests a second, {connections} connections", "more", "rate", 1),
-        ("Memory idle, MB", "less", "memory", 1000),
-        ("Start to first answer, ms", "less", "start", 1),
+        ("CPU per request, µs", "less", "cpu", 1),
+        (f"Requests per second, {connections} connections", "more", "rate", 1),
+        ("Idle memory, MB", "less", "memory", 1000),
+        ("Start to first response, ms", "less", "start", 1),
     ]
     height = HEAD + len(medians) * ROW
     parts = []
@@ -71,7 +71,7 @@ def picture(medians, connections, theme):
         parts += panel(x, y, title, better, values, colours)
     said = "versiond and its peers, {} connections: {}".format(
         connections,
-        "; ".join(f"{name}: {number(figures['cpu'])} µs of CPU a request" for name, figures in medians.items()),
+        "; ".join(f"{name}: {number(figures['cpu'])} µs of CPU per request" for name, figures in medians.items()),
     )
     total = 2 * MARGIN + 2 * height + 12
     return "\n".join(

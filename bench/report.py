@@ -4,7 +4,7 @@
     bench/report.py DOCS BENCH       writes the figures of the folder BENCH into the folder DOCS
     bench/report.py DOCS --check     whether the figures in DOCS are those of its rounds
 
-In DOCS are bench.json (every round), bench.md with the tables between two lines, bench-light.svg and bench-dark.svg.
+In DOCS are bench.json (every round), performance.md with the tables between two lines, bench-light.svg and bench-dark.svg.
 Exit status: 0; 1 with a line on stderr when it failed, or DOCS differs.
 """
 
@@ -103,7 +103,7 @@ def with_missing(figures, rows, columns):
 
 
 def load_table(figures, connections):
-    titles = ["Server", "CPU µs a request", "of the floor's", "of nginx's", "requests a second"]
+    titles = ["Server", "CPU µs per request", "× floor", "× nginx", "requests per second"]
     titles += ["p50 µs", "p99 µs", "p99.9 µs"]
     rows = []
     for name in figures.names:
@@ -131,7 +131,7 @@ def size_of(figures, name):
 
 def rest_table(figures):
     idle = figures.data["settings"]["idle_connections"]
-    titles = ["Server", "start ms", "memory idle kB", f"with {idle:,} connections kB", "a connection kB", "on disk kB"]
+    titles = ["Server", "start ms", "idle kB", f"{idle:,} connections kB", "kB per connection", "on disk kB"]
     rows = [
         [
             shown(name),
@@ -157,15 +157,15 @@ def targets(figures):
         return figures.ratio("versiond", other, *load, "requests_per_s")
 
     return [
-        ("CPU a request, of the floor's", cpu("floor"), "at most", 1.10),
-        ("CPU a request, of nginx's", cpu("nginx"), "at most", 1.00),
-        ("requests a second, of nginx's", rate("nginx"), "at least", 1.00),
-        ("requests a second, of Go net/http's", rate("Go net/http"), "at least", 1.5),
-        ("requests a second, of gunicorn's", rate("gunicorn"), "at least", 10),
-        ("requests a second, of Flask's own server's", rate("Flask's own server"), "at least", 40),
+        ("CPU per request, relative to the floor", cpu("floor"), "at most", 1.10),
+        ("CPU per request, relative to nginx", cpu("nginx"), "at most", 1.00),
+        ("requests per second, relative to nginx", rate("nginx"), "at least", 1.00),
+        ("requests per second, relative to Go net/http", rate("Go net/http"), "at least", 1.5),
+        ("requests per second, relative to gunicorn", rate("gunicorn"), "at least", 10),
+        ("requests per second, relative to Flask's own server", rate("Flask's own server"), "at least", 40),
         ("start, ms", statistics.median(start_ms(figures, "versiond")), "at most", 1.5),
-        ("memory idle, kB", figures.median("versiond", "idle_kb"), "at most", 500),
-        ("memory for each idle connection, kB", figures.per_connection("versiond"), "at most", 12),
+        ("idle memory, kB", figures.median("versiond", "idle_kb"), "at most", 500),
+        ("memory per idle connection, kB", figures.per_connection("versiond"), "at most", 12),
     ]
 
 
@@ -184,23 +184,23 @@ def targets_table(goals):
 
 def servers_table(figures):
     rows = [f"| {shown(s['name'])} | {s['version']} | {s['configuration']} |" for s in figures.data["servers"]]
-    return "\n".join(["| Server | Version | As measured |", "| --- | --- | --- |"] + rows)
+    return "\n".join(["| Server | Version | Configuration |", "| --- | --- | --- |"] + rows)
 
 
 def conditions(figures):
     machine, options = figures.data["machine"], figures.data["settings"]
     return (
         f"{figures.data['date']}: {machine['cpus']} CPUs ({machine['cpu']}), Linux {machine['kernel']}, "
-        f"{machine['system']}; {options['threads']} threads or processes each; {options['duration_s']} s for "
-        f"each load. Medians of rounds: {options['rounds']}. In brackets the lowest and the highest."
+        f"{machine['system']}; {options['threads']} threads or processes each; {options['duration_s']} s "
+        f"per load. Medians of {options['rounds']} rounds, lowest and highest in brackets."
     )
 
 
 def noise(others):
     """How much CPU went elsewhere during the loads: a machine that has other things to do measures badly."""
     middle = statistics.median(others)
-    said = f"While it was measured, all other programs used {middle:.2f} CPUs (median; at most {max(others):.2f})."
-    return said if middle <= QUIET else said + " **That is too much: these figures say little.**"
+    said = f"Meanwhile all other programs used {middle:.2f} CPUs (median; at most {max(others):.2f})."
+    return said if middle <= QUIET else said + " **That is too much for reliable figures.**"
 
 
 def markdown(data):
@@ -210,7 +210,7 @@ def markdown(data):
     for connections in data["settings"]["connections"]:
         keep = "connection" if connections == 1 else "connections"
         parts += [f"{connections} {keep}:", load_table(figures, connections)]
-    parts += ["Start, memory, size:", rest_table(figures), "What was measured:", servers_table(figures)]
+    parts += ["Start, memory, size:", rest_table(figures), "Versions and configuration:", servers_table(figures)]
     return "\n\n".join(parts)
 
 
@@ -247,14 +247,14 @@ def page(text, figures):
     before, begin, rest = text.partition(BEGIN + "\n")
     _, end, after = rest.partition(END + "\n")
     if not begin or not end or BEGIN in after or END in after:
-        sys.exit(f"report: bench.md needs a line '{BEGIN}' and, after it, a line '{END}', once each")
+        sys.exit(f"report: performance.md needs a line '{BEGIN}' and, after it, a line '{END}', once each")
     return f"{before}{begin}\n{figures}\n\n{end}{after}"
 
 
 def documents(docs, data):
     """What is to be in docs, by name."""
-    text = page((docs / "bench.md").read_text(), markdown(data))
-    return pictures(data) | {"bench.json": as_json(data), "bench.md": text}
+    text = page((docs / "performance.md").read_text(), markdown(data))
+    return pictures(data) | {"bench.json": as_json(data), "performance.md": text}
 
 
 def main():

@@ -92,7 +92,7 @@ measure() {
 }
 
 lay_cable
-echo '| What | requests/s | CPU µs a request | p99 µs | bytes to it | bytes from it | packets to it | packets from it |'
+echo '| What | requests/s | CPU µs per request | p99 µs | bytes in | bytes out | packets in | packets out |'
 echo '| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |'
 measure '32 connections kept' 0 32 'X: y'
 measure '1,000 connections kept' 0 1000 'X: y'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks the source: clang-format, clang-tidy, cppcheck, shellcheck, and whether README.md and docs/bench.md are up to date.
+# Checks the source: clang-format, clang-tidy, cppcheck, shellcheck, and whether README.md and docs/performance.md are up to date.
 # Skips files that have not changed since they last passed.
 # Usage: scripts/lint.sh INCLUDE OUT
 # INCLUDE is the folder of the libraries' headers, OUT the one of the generated and built files.
@@ -79,5 +79,5 @@ check cppcheck 'src include bench' run_cppcheck
 check_files shellcheck '' $scripts
 check 'settings in README.md' "README.md $out/tests/tools/settings_table" \
     scripts/settings-table.sh "$out/tests/tools/settings_table" README.md --check
-check 'figures in docs/bench.md' 'docs bench' bench/report.py docs --check
+check 'figures in docs/performance.md' 'docs bench' bench/report.py docs --check
 exit "$failed"
