@@ -22,7 +22,7 @@
 #error "libmicrohttpd 1.0.10 or later is needed"
 #endif
 
-/* Memory per connection, which also limits the head of a request: see docs/design.md. */
+/* Memory per connection, which also limits the head of a request: see docs/http.md. */
 enum { CONNECTION_MEMORY = 8 * 1024 };
 
 /* As strict as the protocol requires, without rejecting what browsers send. */

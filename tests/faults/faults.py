@@ -1,5 +1,5 @@
 #!/usr/bin/env -S python3 -B
-"""Makes each system call and each allocation of the program fail in turn: `make fault-test`; see docs/faults.md.
+"""Makes each system call and each allocation of the program fail in turn: `make fault-test`; see docs/reliability.md.
 
     tests/faults/faults.py [CASE...]
 

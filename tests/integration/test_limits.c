@@ -122,7 +122,7 @@ static void serves_new_clients_at_the_connection_limit(void **state)
 }
 
 /* More requests arrive at once than connections are allowed. A request is lost only if its thread
- * is preempted between reading and registering it (docs/limits.md): once or twice on a busy
+ * is preempted between reading and registering it (docs/reliability.md): once or twice on a busy
  * machine.
  */
 static void answers_a_burst_above_the_connection_limit(void **state)
