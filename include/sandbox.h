@@ -1,5 +1,5 @@
 /* The sandbox: drops privileges after start, so that an attacker who takes over the process finds
- * no files, no programs and no outgoing connections (see docs/sandbox.md).
+ * no files, no programs and no outgoing connections (see docs/security.md).
  *
  * In this order, for the process and all its later threads, irrevocably:
  * 1. No new privileges (PR_SET_NO_NEW_PRIVS).
