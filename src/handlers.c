@@ -39,7 +39,7 @@ static struct reply *create_problem(unsigned status, const char *title, const ch
         {.name = "detail", .text = detail},
     };
 
-    return reply_create(
+    return reply_create_owned(
         status, &(const struct reply_fields){.content_type = REPLY_PROBLEM_TYPE, .allow = allow},
         json_object(fields, sizeof fields / sizeof *fields));
 }
@@ -54,29 +54,35 @@ static bool create_for_methods(struct reply *set[REPLIES], unsigned methods)
         return true;
     routes_print_allow(allow, sizeof allow, methods);
     (void)snprintf(detail, sizeof detail, "Allowed methods: %s.", allow);
-    set[OPTIONS + methods] =
-        reply_create(204, &(const struct reply_fields){.allow = allow}, strdup(""));
+    set[OPTIONS + methods] = reply_create(204, &(const struct reply_fields){.allow = allow}, "");
     set[NOT_ALLOWED + methods] = create_problem(405, "Method Not Allowed", allow, detail);
     return set[OPTIONS + methods] != NULL && set[NOT_ALLOWED + methods] != NULL;
 }
 
-static bool create_for_route(struct handlers *handlers, size_t i)
+static struct reply *create_body(const struct route *route, const struct reply_fields *fields,
+                                 const struct route_context *context)
 {
-    struct reply **set = handlers->sets[0];
+    if (route->is_live)
+        return reply_create_live(200, fields, route->make, context);
+    if (route->text != NULL)
+        return reply_create(200, fields, route->text);
+    return reply_create_owned(200, fields, route->make(context));
+}
+
+static bool create_for_route(struct reply *set[REPLIES], size_t i,
+                             const struct route_context *context)
+{
     size_t count = 0;
     const struct route *route = &routes_all(&count)[i];
     const struct reply_fields fields = {.content_type = route->media_type,
                                         .content_security_policy = route->content_security_policy};
 
-    if (route->is_live)
-        set[ROUTE + i] = reply_create_live(200, &fields, route->make, &handlers->context);
-    else
-        set[ROUTE + i] = reply_create(200, &fields, route->make(&handlers->context));
+    set[ROUTE + i] = create_body(route, &fields, context);
     if (set[ROUTE + i] == NULL || !create_for_methods(set, route->methods))
         return false;
-    if (route->make_draining == NULL)
+    if (route->draining_text == NULL)
         return true;
-    set[ROUTE_DRAINING + i] = reply_create(503, &fields, route->make_draining(&handlers->context));
+    set[ROUTE_DRAINING + i] = reply_create(503, &fields, route->draining_text);
     return set[ROUTE_DRAINING + i] != NULL;
 }
 
@@ -127,38 +133,21 @@ static bool create_faults(struct reply *set[REPLIES])
     return complete;
 }
 
-/* Fills the set of the first thread. Returns false if out of memory. */
-static bool create_first_set(struct handlers *handlers, const char *base_path)
+/* Fills the set of one thread. Returns false if out of memory. */
+static bool create_set(struct reply *set[REPLIES], const char *base_path,
+                       const struct route_context *context)
 {
-    struct reply **set = handlers->sets[0];
     size_t count = 0;
     bool complete = create_faults(set);
 
     (void)routes_all(&count);
     for (size_t i = 0; complete && i < count; i++)
-        complete = create_for_route(handlers, i);
+        complete = create_for_route(set, i, context);
     complete = complete && create_for_methods(set, routes_methods()); /* for OPTIONS * */
     set[NOT_FOUND] = create_not_found(base_path);
     set[NOT_IMPLEMENTED] = create_problem(501, "Not Implemented", NULL,
                                           "Unknown method (method names are case-sensitive).");
     return complete && set[NOT_FOUND] != NULL && set[NOT_IMPLEMENTED] != NULL;
-}
-
-/* Fills the sets of the other threads with copies. Returns false if out of memory. */
-static bool copy_first_set(struct handlers *handlers)
-{
-    for (unsigned thread = 1; thread < handlers->threads; thread++) {
-        for (size_t i = 0; i < REPLIES; i++) {
-            const struct reply *original = handlers->sets[0][i];
-
-            if (original == NULL)
-                continue;
-            handlers->sets[thread][i] = reply_copy(original);
-            if (handlers->sets[thread][i] == NULL)
-                return false;
-        }
-    }
-    return true;
 }
 
 struct handlers *handlers_create(const struct route_context *context, const char *base_path,
@@ -170,18 +159,20 @@ struct handlers *handlers_create(const struct route_context *context, const char
         return NULL;
     handlers->context = *context;
     handlers->threads = threads;
-    if (create_first_set(handlers, base_path) && copy_first_set(handlers))
-        return handlers;
-    handlers_free(handlers);
-    return NULL;
+    for (unsigned thread = 0; thread < threads; thread++) {
+        if (!create_set(handlers->sets[thread], base_path, &handlers->context)) {
+            handlers_free(handlers);
+            return NULL;
+        }
+    }
+    return handlers;
 }
 
 void handlers_free(struct handlers *handlers)
 {
     if (handlers == NULL)
         return;
-    /* Copies first: they share the bodies of the originals. */
-    for (unsigned thread = handlers->threads; thread-- > 0;) {
+    for (unsigned thread = 0; thread < handlers->threads; thread++) {
         for (size_t i = 0; i < REPLIES; i++)
             reply_free(handlers->sets[thread][i]);
     }
@@ -211,7 +202,7 @@ static size_t find(const struct request *request, bool draining)
     if (request->method == METHOD_OPTIONS || (route->methods & request->method) == 0)
         return find_for_methods(route->methods, request->method);
     row = (size_t)(route - routes_all(&count));
-    return draining && route->make_draining != NULL ? ROUTE_DRAINING + row : ROUTE + row;
+    return draining && route->draining_text != NULL ? ROUTE_DRAINING + row : ROUTE + row;
 }
 
 const struct reply *handlers_answer(const struct handlers *handlers, unsigned thread,
