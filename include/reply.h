@@ -31,6 +31,10 @@ struct reply *reply_create(unsigned status, const struct reply_fields *fields, c
  * making the body failed. */
 struct reply *reply_create_owned(unsigned status, const struct reply_fields *fields, char *body);
 
+/* Creates a problem document of type about:blank, whose title is the status phrase (RFC 9457,
+ * section 4.2.1), with an Allow header unless `allow` is NULL. */
+struct reply *reply_create_problem(unsigned status, const char *allow, const char *detail);
+
 /* Creates a response whose body is made for each request: the sending thread calls `make` with
  * `context`. The strings in `fields`, and `context`, must outlive the reply. */
 struct reply *reply_create_live(unsigned status, const struct reply_fields *fields,

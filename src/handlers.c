@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
 #include "parse.h"
 #include "reply.h"
 
@@ -28,22 +27,6 @@ struct handlers {
     struct reply *sets[][REPLIES]; /* per thread; NULL where there is no response */
 };
 
-/* Creates a problem document (RFC 9457) of type about:blank, whose title is the status phrase. */
-static struct reply *create_problem(unsigned status, const char *title, const char *allow,
-                                    const char *detail)
-{
-    const struct json_field fields[] = {
-        {.name = "type", .text = "about:blank"},
-        {.name = "title", .text = title},
-        {.name = "status", .number = status},
-        {.name = "detail", .text = detail},
-    };
-
-    return reply_create_owned(
-        status, &(const struct reply_fields){.content_type = REPLY_PROBLEM_TYPE, .allow = allow},
-        json_object(fields, sizeof fields / sizeof *fields));
-}
-
 /* Creates the responses to OPTIONS and to methods that are not allowed, unless they exist. */
 static bool create_for_methods(struct reply *set[REPLIES], unsigned methods)
 {
@@ -55,7 +38,7 @@ static bool create_for_methods(struct reply *set[REPLIES], unsigned methods)
     routes_print_allow(allow, sizeof allow, methods);
     (void)snprintf(detail, sizeof detail, "Allowed methods: %s.", allow);
     set[OPTIONS + methods] = reply_create(204, &(const struct reply_fields){.allow = allow}, "");
-    set[NOT_ALLOWED + methods] = create_problem(405, "Method Not Allowed", allow, detail);
+    set[NOT_ALLOWED + methods] = reply_create_problem(405, allow, detail);
     return set[OPTIONS + methods] != NULL && set[NOT_ALLOWED + methods] != NULL;
 }
 
@@ -101,33 +84,29 @@ static struct reply *create_not_found(const char *base_path)
         used += (size_t)snprintf(detail + used, sizeof detail - used, ", and the same under %s",
                                  base_path);
     (void)snprintf(detail + used, sizeof detail - used, ".");
-    return create_problem(404, "Not Found", NULL, detail);
+    return reply_create_problem(404, NULL, detail);
 }
 
 static bool create_faults(struct reply *set[REPLIES])
 {
     static const struct {
         unsigned status;
-        const char *title;
         const char *detail;
     } faults[FAULT_COUNT] = {
-        [FAULT_METHOD] = {400, "Bad Request", "The method is not a token (RFC 9110, section 9.1)."},
-        [FAULT_TARGET] = {400, "Bad Request",
-                          "The request target is malformed (RFC 9112, section 3.2)."},
-        [FAULT_HOST] = {400, "Bad Request",
+        [FAULT_METHOD] = {400, "The method is not a token (RFC 9110, section 9.1)."},
+        [FAULT_TARGET] = {400, "The request target is malformed (RFC 9112, section 3.2)."},
+        [FAULT_HOST] = {400,
                         "Exactly one Host header is required: a name or an address, and at most "
                         "one port (RFC 9112, section 3.2)."},
-        [FAULT_FIELD] = {400, "Bad Request",
-                         "A header contains a forbidden byte (RFC 9110, section 5.5)."},
-        [FAULT_BODY] = {413, "Content Too Large", "Request bodies are not accepted."},
-        [FAULT_EXPECT] = {417, "Expectation Failed",
-                          "Only the 100-continue expectation is supported (RFC 9110, section "
-                          "10.1.1)."},
+        [FAULT_FIELD] = {400, "A header contains a forbidden byte (RFC 9110, section 5.5)."},
+        [FAULT_BODY] = {413, "Request bodies are not accepted."},
+        [FAULT_EXPECT] = {417, "Only the 100-continue expectation is supported (RFC 9110, section "
+                               "10.1.1)."},
     };
     bool complete = true;
 
     for (size_t i = FAULT_NONE + 1; i < FAULT_COUNT; i++) {
-        set[FAULT + i] = create_problem(faults[i].status, faults[i].title, NULL, faults[i].detail);
+        set[FAULT + i] = reply_create_problem(faults[i].status, NULL, faults[i].detail);
         complete = complete && set[FAULT + i] != NULL;
     }
     return complete;
@@ -145,8 +124,8 @@ static bool create_set(struct reply *set[REPLIES], const char *base_path,
         complete = create_for_route(set, i, context);
     complete = complete && create_for_methods(set, routes_methods()); /* for OPTIONS * */
     set[NOT_FOUND] = create_not_found(base_path);
-    set[NOT_IMPLEMENTED] = create_problem(501, "Not Implemented", NULL,
-                                          "Unknown method (method names are case-sensitive).");
+    set[NOT_IMPLEMENTED] =
+        reply_create_problem(501, NULL, "Unknown method (method names are case-sensitive).");
     return complete && set[NOT_FOUND] != NULL && set[NOT_IMPLEMENTED] != NULL;
 }
 

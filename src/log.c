@@ -201,13 +201,3 @@ bool log_admit(struct log *log, enum log_level level)
     }
     return true;
 }
-
-uint64_t log_count_dropped(struct log *log)
-{
-    return atomic_load(&log->dropped);
-}
-
-uint64_t log_count_limited(struct log *log)
-{
-    return atomic_load(&log->limited);
-}

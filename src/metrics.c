@@ -315,7 +315,7 @@ static void print_log(FILE *out, struct log *log)
     (void)fprintf(out,
                   "log_lines_dropped_total{reason=\"slow_reader\"} %" PRIu64 "\n"
                   "log_lines_dropped_total{reason=\"rate_limit\"} %" PRIu64 "\n",
-                  log_count_dropped(log), log_count_limited(log));
+                  atomic_load(&log->dropped), atomic_load(&log->limited));
 }
 
 static void print_process(FILE *out, struct usage *usage)

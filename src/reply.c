@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "json.h"
+
 /* The body of responses whose exact status or reason is not known where they are made. */
 static const char REFUSED[] = "{\"type\":\"about:blank\",\"title\":\"Request "
                               "refused\",\"detail\":\"The request is malformed, too large or "
@@ -90,6 +92,20 @@ struct reply *reply_create(unsigned status, const struct reply_fields *fields, c
 struct reply *reply_create_owned(unsigned status, const struct reply_fields *fields, char *body)
 {
     return create(status, fields, body, body);
+}
+
+struct reply *reply_create_problem(unsigned status, const char *allow, const char *detail)
+{
+    const struct json_field members[] = {
+        {.name = "type", .text = "about:blank"},
+        {.name = "title", .text = MHD_get_reason_phrase_for(status)},
+        {.name = "status", .number = status},
+        {.name = "detail", .text = detail},
+    };
+    const struct reply_fields fields = {.content_type = REPLY_PROBLEM_TYPE, .allow = allow};
+
+    return reply_create_owned(status, &fields,
+                              json_object(members, sizeof members / sizeof *members));
 }
 
 struct reply *reply_create_live(unsigned status, const struct reply_fields *fields,

@@ -16,10 +16,8 @@
 #include "connections.h"
 #include "dispatch.h"
 
-#if MHD_VERSION >= 0x01000000 && MHD_VERSION < 0x01001000
-#error "one request crashes libmicrohttpd 1.0.0 to 1.0.9: 1.0.10 or later is needed"
-#elif MHD_VERSION < 0x01001000
-#error "libmicrohttpd 1.0.10 or later is needed"
+#if MHD_VERSION < 0x01001000
+#error "libmicrohttpd 1.0.10 or later is required: one request crashes 1.0.0 to 1.0.9"
 #endif
 
 /* Memory per connection, which also limits the head of a request: see docs/design.md. */
