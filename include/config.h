@@ -2,6 +2,7 @@
 #ifndef VERSIOND_CONFIG_H
 #define VERSIOND_CONFIG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -73,9 +74,10 @@ void config_print_allowed(char *out, size_t size, const struct setting *setting)
 /* Reads the settings from main()'s `argc` and `argv`, then from the environment, then from the
  * defaults. The first source that has a setting wins; only the winning value is validated. All
  * flags are validated. The environment is ignored if flags ask for --help, --version or --licenses.
- * Returns 0. If a flag or value is invalid, returns -EINVAL and writes to `error` (of `size` bytes)
- * its name, the value and the allowed values, on one line without a newline. */
-int config_read(struct config *config, int argc, char *const argv[], char *error, size_t size);
+ * If a flag or value is invalid, returns false and writes its name, the value and the allowed
+ * values to `error`, on one line without a newline. */
+enum { CONFIG_ERROR_MAX = 512 };
+bool config_read(struct config *config, int argc, char *const argv[], char error[CONFIG_ERROR_MAX]);
 
 /* Prints the text of --help. `name` is the name of the program. The caller checks `stream` for
  * errors. */

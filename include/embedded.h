@@ -18,8 +18,9 @@ extern const char embedded_badge[];
 /* The description of the HTTP interface, src/openapi.json, as one line. */
 extern const char embedded_openapi[];
 
-/* Returns the licenses of the program and of the libraries linked into it (see scripts/licenses.sh)
- * as a gzip file (RFC 1952), and stores its size in `*size`. */
-const char *embedded_licenses(size_t *size);
+/* The licenses of the program and of the libraries linked into it (see scripts/licenses.sh): a gzip
+ * file (RFC 1952), and its size in bytes. */
+extern const char embedded_licenses[];
+extern const size_t embedded_licenses_size;
 
 #endif

@@ -64,9 +64,4 @@ void log_write(struct log *log, enum log_level level, const char *message,
  * as dropped). Takes no lock and makes no system call. */
 bool log_admit(struct log *log, enum log_level level);
 
-/* Return the total number of lines that were dropped, and that log_admit() rejected because of
- * `rate`. */
-uint64_t log_count_dropped(struct log *log);
-uint64_t log_count_limited(struct log *log);
-
 #endif

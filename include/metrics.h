@@ -27,6 +27,15 @@ struct metrics_parts {
     uint32_t max_connections; /* the limit in force */
 };
 
+/* Rare events. */
+enum metrics_event {
+    METRICS_FAILED,         /* request not answered because memory ran out */
+    METRICS_REFUSED,        /* connection closed immediately because memory ran out */
+    METRICS_OVERDUE,        /* connection closed because no request completed in time */
+    METRICS_EVICTED,        /* connection closed to make room for another */
+    METRICS_ACCEPT_FAILURE, /* accept() failed for lack of descriptors or memory */
+};
+
 /* Creates counters that are all 0. Returns NULL if out of memory. The caller frees them with
  * metrics_free() once no thread counts any more. */
 struct metrics *metrics_create(const struct metrics_parts *parts);
@@ -51,14 +60,8 @@ void metrics_count_closed(struct metrics_thread *thread);
 void metrics_count_request(struct metrics_thread *thread, const struct route *route,
                            enum method method, unsigned status, int64_t nanoseconds);
 
-/* Count rare events, from any thread: requests that failed because memory was short; connections
- * closed immediately because memory was short; connections closed because no request completed in
- * time; connections closed to make room for others; and failed accept() calls. */
-void metrics_count_failed(struct metrics *metrics);
-void metrics_count_refused(struct metrics *metrics);
-void metrics_count_overdue(struct metrics *metrics, uint64_t connections);
-void metrics_count_evicted(struct metrics *metrics);
-void metrics_count_accept_failure(struct metrics *metrics);
+/* Counts `number` events, from any thread. */
+void metrics_count(struct metrics *metrics, enum metrics_event event, uint64_t number);
 
 /* Prints all metrics in the Prometheus text format, version 0.0.4. Returns NULL if out of memory;
  * the caller frees the string with free(). Events counted by other threads during the call may or

@@ -22,20 +22,23 @@ struct reply_fields {
     const char *content_security_policy;
 };
 
-/* Creates a response with `status` (200 to 599), `fields` and `body`. The reply takes ownership of
- * `body`, a string from malloc(), even on failure; NULL means that building the body failed.
+/* Creates a response with `status` (200 to 599), `fields` and `body`, which must outlive it.
  * `fields` is only read during the call. Returns NULL if out of memory. The response never changes.
  * The caller frees it with reply_free() after the server has stopped. */
-struct reply *reply_create(unsigned status, const struct reply_fields *fields, char *body);
+struct reply *reply_create(unsigned status, const struct reply_fields *fields, const char *body);
+
+/* The same, and takes ownership of `body`, a string from malloc(), even on failure. NULL means that
+ * making the body failed. */
+struct reply *reply_create_owned(unsigned status, const struct reply_fields *fields, char *body);
+
+/* Creates a problem document of type about:blank, whose title is the status phrase (RFC 9457,
+ * section 4.2.1), with an Allow header unless `allow` is NULL. */
+struct reply *reply_create_problem(unsigned status, const char *allow, const char *detail);
 
 /* Creates a response whose body is made for each request: the sending thread calls `make` with
  * `context`. The strings in `fields`, and `context`, must outlive the reply. */
 struct reply *reply_create_live(unsigned status, const struct reply_fields *fields,
                                 route_body *make, const struct route_context *context);
-
-/* Copies a reply for another thread. The copy has response objects of its own, and shares the body
- * of the original, which must outlive it. Returns NULL if out of memory. */
-struct reply *reply_copy(const struct reply *original);
 
 /* Frees a reply. NULL is ignored. */
 void reply_free(struct reply *reply);

@@ -27,10 +27,12 @@ struct route {
     bool is_polled;   /* requested by machines over and over: successes are not logged */
     const char *media_type;
     const char *content_security_policy; /* NULL: none */
-    route_body *make;                    /* body of the 200 response */
-    bool is_live;                        /* make() runs for each request instead of once at start */
-    route_body *make_draining;           /* body of the 503 response sent while the server drains;
-                                          * NULL: the 200 response is sent then too */
+    const char *text;                    /* body of the 200 response */
+    route_body *make; /* makes that body if `text` is NULL: once for each thread at
+                       * start, or for each request if `is_live` */
+    bool is_live;
+    const char *draining_text; /* body of the 503 response sent while the server drains; NULL: the
+                                * 200 response is sent then too */
 };
 
 /* Returns the table and stores the number of its rows in `*count`. */

@@ -60,8 +60,12 @@ wait_until_healthy() {
 
 # The program is ready, but the engine may need some seconds more to forward the published port to it.
 wait_until_reachable() {
-    curl --silent --show-error --fail --max-time 10 --retry 30 --retry-delay 1 --retry-all-errors --output "$work/body" \
-        "http://$HOST:$port/readyz" 2>"$work/tries" || expect 'published port' "$(tail -n 1 "$work/tries")" 'an answer'
+    tries=300
+    until curl --silent --show-error --max-time 10 --output "$work/body" "http://$HOST:$port/readyz" 2>"$work/error"; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || expect 'published port' "$(cat "$work/error")" 'an answer'
+        sleep 0.1
+    done
 }
 
 # ask METHOD PATH: leaves the head in work/head and the body in work/body. Prints the status.

@@ -1,8 +1,6 @@
 #include "config.h"
 
-#include <errno.h>
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -170,36 +168,38 @@ static bool read_value(struct config *config, const struct setting *setting, con
     }
 }
 
-/* Writes "'argument': problem" to `error`, escaped, and returns -EINVAL. */
-static int reject_argument(char *error, size_t size, const char *argument, const char *problem)
+/* Writes "flag: problem" to `error`. Returns false. */
+static bool reject(char error[CONFIG_ERROR_MAX], const char *flag, const char *problem)
 {
-    char shown[128];
-
-    escape_bytes(shown, sizeof shown, argument, strlen(argument), ESCAPE_TEXT);
-    (void)snprintf(error, size, "'%s': %s", shown, problem);
-    return -EINVAL;
+    (void)snprintf(error, CONFIG_ERROR_MAX, "%s: %s", flag, problem);
+    return false;
 }
 
-static int reject_flag(char *error, size_t size, const char *flag, const char *problem)
-{
-    (void)snprintf(error, size, "%s: %s", flag, problem);
-    return -EINVAL;
-}
-
-/* Reads a value from `source`, a flag or an environment variable. Returns 0, or -EINVAL with
- * `error` set. */
-static int take_value(struct config *config, const struct setting *setting, const char *source,
-                      const char *value, char *error, size_t size)
+/* Reads a value from `source`, a flag or an environment variable. Returns false and writes `error`
+ * if it is not allowed. */
+static bool take_value(struct config *config, const struct setting *setting, const char *source,
+                       const char *value, char error[CONFIG_ERROR_MAX])
 {
     char shown[128];
     char allowed[CONFIG_ALLOWED_MAX];
 
     if (read_value(config, setting, value))
-        return 0;
+        return true;
     escape_bytes(shown, sizeof shown, value, strlen(value), ESCAPE_TEXT);
     config_print_allowed(allowed, sizeof allowed, setting);
-    (void)snprintf(error, size, "%s: '%s' is not %s", source, shown, allowed);
-    return -EINVAL;
+    (void)snprintf(error, CONFIG_ERROR_MAX, "%s: '%s' is not %s", source, shown, allowed);
+    return false;
+}
+
+/* Writes "'argument': problem" to `error`, escaped. Returns false. */
+static bool reject_argument(char error[CONFIG_ERROR_MAX], const char *argument)
+{
+    char shown[128];
+
+    escape_bytes(shown, sizeof shown, argument, strlen(argument), ESCAPE_TEXT);
+    (void)snprintf(error, CONFIG_ERROR_MAX, "'%s': %s; see --help", shown,
+                   argument[0] == '-' ? "unknown flag" : "unexpected argument");
+    return false;
 }
 
 /* Finds the row for an argument. Stores the value that is part of the argument ("--port=1", "-p1")
@@ -223,68 +223,59 @@ static const struct setting *find_flag(const char *argument, const char **value)
     return NULL;
 }
 
-/* Reads all flags, and marks the rows that they gave. Returns 0, or -EINVAL with `error`. */
-static int read_flags(struct config *config, bool given[SETTING_COUNT], int argc,
-                      char *const argv[], char *error, size_t size)
+/* Reads all flags, and marks the rows that they gave. Returns false and writes `error` if one is
+ * invalid. */
+static bool read_flags(struct config *config, bool given[SETTING_COUNT], int argc,
+                       char *const argv[], char error[CONFIG_ERROR_MAX])
 {
     for (int i = 1; i < argc; i++) {
         const char *value = NULL;
         const struct setting *setting = find_flag(argv[i], &value);
-        int result = 0;
 
         if (setting == NULL)
-            return reject_argument(error, size, argv[i],
-                                   argv[i][0] == '-' ? "unknown flag; see --help"
-                                                     : "unexpected argument; see --help");
+            return reject_argument(error, argv[i]);
         if (given[setting - SETTINGS])
-            return reject_flag(error, size, setting->flag, "specified more than once");
+            return reject(error, setting->flag, "specified more than once");
         given[setting - SETTINGS] = true;
         if (setting->kind == SETTING_ACTION && value != NULL)
-            return reject_flag(error, size, setting->flag, "takes no value");
+            return reject(error, setting->flag, "takes no value");
         if (setting->kind != SETTING_ACTION && value == NULL && ++i == argc)
-            return reject_flag(error, size, setting->flag, "requires a value");
+            return reject(error, setting->flag, "requires a value");
         if (setting->kind != SETTING_ACTION && value == NULL)
             value = argv[i];
-        result = take_value(config, setting, setting->flag, value, error, size);
-        if (result < 0)
-            return result;
+        if (!take_value(config, setting, setting->flag, value, error))
+            return false;
     }
-    return 0;
+    return true;
 }
 
 /* Reads the settings that no flag gave from the environment, or else takes the default. */
-static int read_environment(struct config *config, const bool given[SETTING_COUNT], char *error,
-                            size_t size)
+static bool read_environment(struct config *config, const bool given[SETTING_COUNT],
+                             char error[CONFIG_ERROR_MAX])
 {
     for (size_t i = 0; i < SETTING_COUNT; i++) {
         const struct setting *setting = &SETTINGS[i];
         const char *value = NULL;
-        int result = 0;
 
         if (given[i] || setting->kind == SETTING_ACTION)
             continue;
         value = getenv(setting->variable);
         if (value == NULL)
             value = setting->fallback;
-        if (value == NULL)
-            continue;
-        result = take_value(config, setting, setting->variable, value, error, size);
-        if (result < 0)
-            return result;
+        if (value != NULL && !take_value(config, setting, setting->variable, value, error))
+            return false;
     }
-    return 0;
+    return true;
 }
 
-int config_read(struct config *config, int argc, char *const argv[], char *error, size_t size)
+bool config_read(struct config *config, int argc, char *const argv[], char error[CONFIG_ERROR_MAX])
 {
     bool given[SETTING_COUNT] = {false};
-    int result = 0;
 
     *config = (struct config){0};
-    result = read_flags(config, given, argc, argv, error, size);
-    if (result < 0 || config->action >= CONFIG_LICENSES)
-        return result;
-    return read_environment(config, given, error, size);
+    if (!read_flags(config, given, argc, argv, error))
+        return false;
+    return config->action >= CONFIG_LICENSES || read_environment(config, given, error);
 }
 
 /* Prints one line: flag, description, environment variable and default. */

@@ -18,11 +18,11 @@ static struct connection *add_connection(struct dispatch *dispatch,
 
     metrics_count_accepted(counters);
     if (record == NULL) {
-        metrics_count_refused(dispatch->metrics);
+        metrics_count(dispatch->metrics, METRICS_REFUSED, 1);
         return NULL;
     }
     if (connections_evict(&dispatch->connections, dispatch->config->max_connections))
-        metrics_count_evicted(dispatch->metrics);
+        metrics_count(dispatch->metrics, METRICS_EVICTED, 1);
     record->counters = counters;
     record->thread = metrics_thread_number(dispatch->metrics, counters);
     return record;
@@ -173,7 +173,7 @@ enum MHD_Result dispatch_request(void *cls, struct MHD_Connection *connection, c
     }
     reply = handlers_answer(dispatch->handlers, record->thread, &record->request, draining);
     if (!reply_queue(reply, connection, draining && !connection_has_more(record), &size)) {
-        metrics_count_failed(dispatch->metrics);
+        metrics_count(dispatch->metrics, METRICS_FAILED, 1);
         return MHD_NO;
     }
     if (record->request.method != METHOD_HEAD)

@@ -18,12 +18,8 @@ const char embedded_openapi[] = {
 #include "openapi.json.inc"
     '\n', '\0'};
 
-static const char LICENSES[] = {
+const char embedded_licenses[] = {
 #include "licenses.gz.inc"
 };
 
-const char *embedded_licenses(size_t *size)
-{
-    *size = sizeof LICENSES;
-    return LICENSES;
-}
+const size_t embedded_licenses_size = sizeof embedded_licenses;

@@ -1,9 +1,10 @@
 #include "escape.h"
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
-static const char HEX[] = "0123456789abcdef";
+enum { ESCAPED_MAX = sizeof "\\u0000" };
 
 static bool is_plain(unsigned char byte, enum escape_style style)
 {
@@ -12,28 +13,16 @@ static bool is_plain(unsigned char byte, enum escape_style style)
     return byte >= 0x20 && byte < 0x7f && byte != '\\' && byte != quote;
 }
 
-/* Writes the escaped form of a byte. Returns its length, 1 to 6. */
-static size_t escape_one(char form[6], unsigned char byte, enum escape_style style)
+/* Writes the escaped form of a byte. Returns its length. */
+static size_t escape_one(char form[ESCAPED_MAX], unsigned char byte, enum escape_style style)
 {
-    size_t n = 0;
-
     if (is_plain(byte, style)) {
-        form[n++] = (char)byte;
-        return n;
+        form[0] = (char)byte;
+        return 1;
     }
-    form[n++] = '\\';
-    if (byte == '\\' || byte == '"' || byte == '\'') {
-        form[n++] = (char)byte;
-        return n;
-    }
-    form[n++] = style == ESCAPE_JSON ? 'u' : 'x';
-    if (style == ESCAPE_JSON) {
-        form[n++] = '0';
-        form[n++] = '0';
-    }
-    form[n++] = HEX[byte >> 4];
-    form[n++] = HEX[byte & 0x0f];
-    return n;
+    if (byte == '\\' || byte == '"' || byte == '\'')
+        return (size_t)snprintf(form, ESCAPED_MAX, "\\%c", byte);
+    return (size_t)snprintf(form, ESCAPED_MAX, style == ESCAPE_JSON ? "\\u%04x" : "\\x%02x", byte);
 }
 
 size_t escape_bytes(char *out, size_t size, const char *bytes, size_t length,
@@ -42,7 +31,7 @@ size_t escape_bytes(char *out, size_t size, const char *bytes, size_t length,
     size_t used = 0;
 
     for (size_t i = 0; i < length; i++) {
-        char form[6];
+        char form[ESCAPED_MAX];
         const size_t n = escape_one(form, (unsigned char)bytes[i], style);
 
         if (n >= size - used)

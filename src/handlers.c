@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "json.h"
 #include "parse.h"
 #include "reply.h"
 
@@ -28,22 +27,6 @@ struct handlers {
     struct reply *sets[][REPLIES]; /* per thread; NULL where there is no response */
 };
 
-/* Creates a problem document (RFC 9457) of type about:blank, whose title is the status phrase. */
-static struct reply *create_problem(unsigned status, const char *title, const char *allow,
-                                    const char *detail)
-{
-    const struct json_field fields[] = {
-        {.name = "type", .text = "about:blank"},
-        {.name = "title", .text = title},
-        {.name = "status", .number = status},
-        {.name = "detail", .text = detail},
-    };
-
-    return reply_create(
-        status, &(const struct reply_fields){.content_type = REPLY_PROBLEM_TYPE, .allow = allow},
-        json_object(fields, sizeof fields / sizeof *fields));
-}
-
 /* Creates the responses to OPTIONS and to methods that are not allowed, unless they exist. */
 static bool create_for_methods(struct reply *set[REPLIES], unsigned methods)
 {
@@ -54,29 +37,35 @@ static bool create_for_methods(struct reply *set[REPLIES], unsigned methods)
         return true;
     routes_print_allow(allow, sizeof allow, methods);
     (void)snprintf(detail, sizeof detail, "Allowed methods: %s.", allow);
-    set[OPTIONS + methods] =
-        reply_create(204, &(const struct reply_fields){.allow = allow}, strdup(""));
-    set[NOT_ALLOWED + methods] = create_problem(405, "Method Not Allowed", allow, detail);
+    set[OPTIONS + methods] = reply_create(204, &(const struct reply_fields){.allow = allow}, "");
+    set[NOT_ALLOWED + methods] = reply_create_problem(405, allow, detail);
     return set[OPTIONS + methods] != NULL && set[NOT_ALLOWED + methods] != NULL;
 }
 
-static bool create_for_route(struct handlers *handlers, size_t i)
+static struct reply *create_body(const struct route *route, const struct reply_fields *fields,
+                                 const struct route_context *context)
 {
-    struct reply **set = handlers->sets[0];
+    if (route->is_live)
+        return reply_create_live(200, fields, route->make, context);
+    if (route->text != NULL)
+        return reply_create(200, fields, route->text);
+    return reply_create_owned(200, fields, route->make(context));
+}
+
+static bool create_for_route(struct reply *set[REPLIES], size_t i,
+                             const struct route_context *context)
+{
     size_t count = 0;
     const struct route *route = &routes_all(&count)[i];
     const struct reply_fields fields = {.content_type = route->media_type,
                                         .content_security_policy = route->content_security_policy};
 
-    if (route->is_live)
-        set[ROUTE + i] = reply_create_live(200, &fields, route->make, &handlers->context);
-    else
-        set[ROUTE + i] = reply_create(200, &fields, route->make(&handlers->context));
+    set[ROUTE + i] = create_body(route, &fields, context);
     if (set[ROUTE + i] == NULL || !create_for_methods(set, route->methods))
         return false;
-    if (route->make_draining == NULL)
+    if (route->draining_text == NULL)
         return true;
-    set[ROUTE_DRAINING + i] = reply_create(503, &fields, route->make_draining(&handlers->context));
+    set[ROUTE_DRAINING + i] = reply_create(503, &fields, route->draining_text);
     return set[ROUTE_DRAINING + i] != NULL;
 }
 
@@ -95,70 +84,49 @@ static struct reply *create_not_found(const char *base_path)
         used += (size_t)snprintf(detail + used, sizeof detail - used, ", and the same under %s",
                                  base_path);
     (void)snprintf(detail + used, sizeof detail - used, ".");
-    return create_problem(404, "Not Found", NULL, detail);
+    return reply_create_problem(404, NULL, detail);
 }
 
 static bool create_faults(struct reply *set[REPLIES])
 {
     static const struct {
         unsigned status;
-        const char *title;
         const char *detail;
     } faults[FAULT_COUNT] = {
-        [FAULT_METHOD] = {400, "Bad Request", "The method is not a token (RFC 9110, section 9.1)."},
-        [FAULT_TARGET] = {400, "Bad Request",
-                          "The request target is malformed (RFC 9112, section 3.2)."},
-        [FAULT_HOST] = {400, "Bad Request",
+        [FAULT_METHOD] = {400, "The method is not a token (RFC 9110, section 9.1)."},
+        [FAULT_TARGET] = {400, "The request target is malformed (RFC 9112, section 3.2)."},
+        [FAULT_HOST] = {400,
                         "Exactly one Host header is required: a name or an address, and at most "
                         "one port (RFC 9112, section 3.2)."},
-        [FAULT_FIELD] = {400, "Bad Request",
-                         "A header contains a forbidden byte (RFC 9110, section 5.5)."},
-        [FAULT_BODY] = {413, "Content Too Large", "Request bodies are not accepted."},
-        [FAULT_EXPECT] = {417, "Expectation Failed",
-                          "Only the 100-continue expectation is supported (RFC 9110, section "
-                          "10.1.1)."},
+        [FAULT_FIELD] = {400, "A header contains a forbidden byte (RFC 9110, section 5.5)."},
+        [FAULT_BODY] = {413, "Request bodies are not accepted."},
+        [FAULT_EXPECT] = {417, "Only the 100-continue expectation is supported (RFC 9110, section "
+                               "10.1.1)."},
     };
     bool complete = true;
 
     for (size_t i = FAULT_NONE + 1; i < FAULT_COUNT; i++) {
-        set[FAULT + i] = create_problem(faults[i].status, faults[i].title, NULL, faults[i].detail);
+        set[FAULT + i] = reply_create_problem(faults[i].status, NULL, faults[i].detail);
         complete = complete && set[FAULT + i] != NULL;
     }
     return complete;
 }
 
-/* Fills the set of the first thread. Returns false if out of memory. */
-static bool create_first_set(struct handlers *handlers, const char *base_path)
+/* Fills the set of one thread. Returns false if out of memory. */
+static bool create_set(struct reply *set[REPLIES], const char *base_path,
+                       const struct route_context *context)
 {
-    struct reply **set = handlers->sets[0];
     size_t count = 0;
     bool complete = create_faults(set);
 
     (void)routes_all(&count);
     for (size_t i = 0; complete && i < count; i++)
-        complete = create_for_route(handlers, i);
+        complete = create_for_route(set, i, context);
     complete = complete && create_for_methods(set, routes_methods()); /* for OPTIONS * */
     set[NOT_FOUND] = create_not_found(base_path);
-    set[NOT_IMPLEMENTED] = create_problem(501, "Not Implemented", NULL,
-                                          "Unknown method (method names are case-sensitive).");
+    set[NOT_IMPLEMENTED] =
+        reply_create_problem(501, NULL, "Unknown method (method names are case-sensitive).");
     return complete && set[NOT_FOUND] != NULL && set[NOT_IMPLEMENTED] != NULL;
-}
-
-/* Fills the sets of the other threads with copies. Returns false if out of memory. */
-static bool copy_first_set(struct handlers *handlers)
-{
-    for (unsigned thread = 1; thread < handlers->threads; thread++) {
-        for (size_t i = 0; i < REPLIES; i++) {
-            const struct reply *original = handlers->sets[0][i];
-
-            if (original == NULL)
-                continue;
-            handlers->sets[thread][i] = reply_copy(original);
-            if (handlers->sets[thread][i] == NULL)
-                return false;
-        }
-    }
-    return true;
 }
 
 struct handlers *handlers_create(const struct route_context *context, const char *base_path,
@@ -170,18 +138,20 @@ struct handlers *handlers_create(const struct route_context *context, const char
         return NULL;
     handlers->context = *context;
     handlers->threads = threads;
-    if (create_first_set(handlers, base_path) && copy_first_set(handlers))
-        return handlers;
-    handlers_free(handlers);
-    return NULL;
+    for (unsigned thread = 0; thread < threads; thread++) {
+        if (!create_set(handlers->sets[thread], base_path, &handlers->context)) {
+            handlers_free(handlers);
+            return NULL;
+        }
+    }
+    return handlers;
 }
 
 void handlers_free(struct handlers *handlers)
 {
     if (handlers == NULL)
         return;
-    /* Copies first: they share the bodies of the originals. */
-    for (unsigned thread = handlers->threads; thread-- > 0;) {
+    for (unsigned thread = 0; thread < handlers->threads; thread++) {
         for (size_t i = 0; i < REPLIES; i++)
             reply_free(handlers->sets[thread][i]);
     }
@@ -211,7 +181,7 @@ static size_t find(const struct request *request, bool draining)
     if (request->method == METHOD_OPTIONS || (route->methods & request->method) == 0)
         return find_for_methods(route->methods, request->method);
     row = (size_t)(route - routes_all(&count));
-    return draining && route->make_draining != NULL ? ROUTE_DRAINING + row : ROUTE + row;
+    return draining && route->draining_text != NULL ? ROUTE_DRAINING + row : ROUTE + row;
 }
 
 const struct reply *handlers_answer(const struct handlers *handlers, unsigned thread,

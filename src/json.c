@@ -22,22 +22,16 @@ static bool add_field(cJSON *object, const struct json_field *field)
     return cJSON_AddRawToObject(object, field->name, number) != NULL;
 }
 
-static bool add_fields(cJSON *object, const struct json_field *fields, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (!add_field(object, &fields[i]))
-            return false;
-    }
-    return true;
-}
-
 char *json_object(const struct json_field *fields, size_t count)
 {
     cJSON *object = cJSON_CreateObject();
+    bool complete = object != NULL;
     char *json = NULL;
     char *line = NULL;
 
-    if (object != NULL && add_fields(object, fields, count))
+    for (size_t i = 0; complete && i < count; i++)
+        complete = add_field(object, &fields[i]);
+    if (complete)
         json = cJSON_PrintUnformatted(object);
     if (json != NULL)
         line = malloc(strlen(json) + sizeof "\n");

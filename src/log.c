@@ -42,11 +42,6 @@ void log_init(struct log *log, int descriptor, enum log_format format, enum log_
     pthread_mutex_init(&log->lock, NULL);
 }
 
-static bool is_enabled(const struct log *log, enum log_level level)
-{
-    return level <= log->level;
-}
-
 /* Appends `length` bytes if they fit. */
 static void line_add(struct line *line, const char *bytes, int length)
 {
@@ -153,7 +148,7 @@ void log_write(struct log *log, enum log_level level, const char *message,
 {
     struct line line;
 
-    if (!is_enabled(log, level))
+    if (level > log->level)
         return;
     line.length = 0;
     line.limit = sizeof line.bytes - END_MAX - LOG_DROPPED_MAX;
@@ -189,7 +184,7 @@ bool log_admit(struct log *log, enum log_level level)
 {
     const int64_t now = monotonic_milliseconds();
 
-    if (!is_enabled(log, level))
+    if (level > log->level)
         return false;
     if (log->rate != 0 && !is_within_rate(log, now)) {
         atomic_fetch_add(&log->limited, 1);
@@ -200,14 +195,4 @@ bool log_admit(struct log *log, enum log_level level)
         return false;
     }
     return true;
-}
-
-uint64_t log_count_dropped(struct log *log)
-{
-    return atomic_load(&log->dropped);
-}
-
-uint64_t log_count_limited(struct log *log)
-{
-    return atomic_load(&log->limited);
 }

@@ -71,13 +71,10 @@ static int print_help(const struct build_info *info)
 
 static int print_licenses(const struct build_info *info)
 {
-    size_t size = 0;
-    const char *const file = embedded_licenses(&size);
-
     if (isatty(STDOUT_FILENO))
         return fail(info->name, "--licenses: the output is a gzip file; pipe it to gunzip",
                     EXIT_FAILED);
-    (void)fwrite(file, 1, size, stdout);
+    (void)fwrite(embedded_licenses, 1, embedded_licenses_size, stdout);
     return finish_output(info->name);
 }
 
@@ -278,11 +275,11 @@ int main(int argc, char *argv[])
 {
     const struct build_info info = build_info_get();
     struct config config;
-    char error[512];
+    char error[CONFIG_ERROR_MAX];
 
     if (!open_standard_descriptors())
         return fail(info.name, "cannot open /dev/null", EXIT_FAILED);
-    if (config_read(&config, argc, argv, error, sizeof error) < 0)
+    if (!config_read(&config, argc, argv, error))
         return fail(info.name, error, EXIT_BAD_SETTING);
     switch (config.action) {
     case CONFIG_HELP:

@@ -25,9 +25,27 @@ static const struct {
 /* The statuses of responses to requests whose target could be read. */
 static const unsigned CODES[] = {200, 204, 400, 404, 405, 413, 414, 417, 431, 501, 503, 0};
 
+static const struct {
+    const char *name;
+    const char *help;
+} EVENTS[] = {
+    [METRICS_FAILED] = {"http_requests_failed_total",
+                        "Number of requests that failed because memory ran out."},
+    [METRICS_REFUSED] = {"http_connections_refused_total",
+                         "Number of connections closed immediately because memory ran out."},
+    [METRICS_OVERDUE] = {"http_connections_overdue_total",
+                         "Number of connections closed because no request completed in time."},
+    [METRICS_EVICTED] = {"http_connections_evicted_total",
+                         "Number of connections closed to make room for others."},
+    [METRICS_ACCEPT_FAILURE] = {"http_accept_failures_total",
+                                "Number of accept() failures due to missing descriptors or "
+                                "memory."},
+};
+
 enum {
     METHOD_COUNT = sizeof METHODS / sizeof *METHODS,
     CODE_COUNT = sizeof CODES / sizeof *CODES,
+    EVENT_COUNT = sizeof EVENTS / sizeof *EVENTS,
     SERIES = METHOD_COUNT * CODE_COUNT, /* per path */
 };
 
@@ -61,11 +79,7 @@ struct metrics {
     struct metrics_parts parts;
     pthread_key_t thread; /* the counters of the calling thread */
     atomic_uint known;    /* number of threads that have counters */
-    atomic_uint_fast64_t failed;
-    atomic_uint_fast64_t refused;
-    atomic_uint_fast64_t overdue;
-    atomic_uint_fast64_t evicted;
-    atomic_uint_fast64_t accept_failures;
+    atomic_uint_fast64_t events[EVENT_COUNT];
     struct metrics_thread threads[]; /* parts.threads elements */
 };
 
@@ -194,29 +208,9 @@ void metrics_count_request(struct metrics_thread *thread, const struct route *ro
     add(thread, NANOSECONDS, (uint64_t)nanoseconds);
 }
 
-void metrics_count_failed(struct metrics *metrics)
+void metrics_count(struct metrics *metrics, enum metrics_event event, uint64_t number)
 {
-    atomic_fetch_add(&metrics->failed, 1);
-}
-
-void metrics_count_refused(struct metrics *metrics)
-{
-    atomic_fetch_add(&metrics->refused, 1);
-}
-
-void metrics_count_overdue(struct metrics *metrics, uint64_t connections)
-{
-    atomic_fetch_add(&metrics->overdue, connections);
-}
-
-void metrics_count_evicted(struct metrics *metrics)
-{
-    atomic_fetch_add(&metrics->evicted, 1);
-}
-
-void metrics_count_accept_failure(struct metrics *metrics)
-{
-    atomic_fetch_add(&metrics->accept_failures, 1);
+    atomic_fetch_add(&metrics->events[event], number);
 }
 
 static void print_head(FILE *out, const char *name, const char *type, const char *help)
@@ -313,18 +307,6 @@ static void print_connections(FILE *out, struct metrics *metrics)
                 metrics->parts.max_connections);
     print_counter(out, "http_connections_accepted_total", "Number of connections accepted.",
                   accepted);
-    print_counter(out, "http_connections_refused_total",
-                  "Number of connections closed immediately because memory ran out.",
-                  atomic_load(&metrics->refused));
-    print_counter(out, "http_connections_overdue_total",
-                  "Number of connections closed because no request completed in time.",
-                  atomic_load(&metrics->overdue));
-    print_counter(out, "http_connections_evicted_total",
-                  "Number of connections closed to make room for others.",
-                  atomic_load(&metrics->evicted));
-    print_counter(out, "http_accept_failures_total",
-                  "Number of accept() failures due to missing descriptors or memory.",
-                  atomic_load(&metrics->accept_failures));
 }
 
 static void print_log(FILE *out, struct log *log)
@@ -333,7 +315,7 @@ static void print_log(FILE *out, struct log *log)
     (void)fprintf(out,
                   "log_lines_dropped_total{reason=\"slow_reader\"} %" PRIu64 "\n"
                   "log_lines_dropped_total{reason=\"rate_limit\"} %" PRIu64 "\n",
-                  log_count_dropped(log), log_count_limited(log));
+                  atomic_load(&log->dropped), atomic_load(&log->limited));
 }
 
 static void print_process(FILE *out, struct usage *usage)
@@ -368,9 +350,8 @@ char *metrics_print(struct metrics *metrics)
                   "Number of requests that were malformed or too large. They count as answered "
                   "only if the request line could be read.",
                   reply_count_malformed());
-    print_counter(out, "http_requests_failed_total",
-                  "Number of requests that failed because memory ran out.",
-                  atomic_load(&metrics->failed));
+    for (size_t i = 0; i < EVENT_COUNT; i++)
+        print_counter(out, EVENTS[i].name, EVENTS[i].help, atomic_load(&metrics->events[i]));
     print_durations(out, metrics);
     print_connections(out, metrics);
     print_log(out, metrics->parts.log);

@@ -55,11 +55,11 @@ bool parse_duration(const char *text, uint32_t lowest, uint32_t highest, uint32_
     return false;
 }
 
-/* Matches "." and "..", which clients remove from a path before they send it. */
+/* Matches "." and ".." (`length` is not 0), which clients remove from a path before they send it.
+ */
 static bool is_dot_segment(const char *segment, size_t length)
 {
-    return (length == 1 && segment[0] == '.') ||
-           (length == 2 && segment[0] == '.' && segment[1] == '.');
+    return length <= 2 && strncmp(segment, "..", length) == 0;
 }
 
 bool parse_base_path(const char *text)

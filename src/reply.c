@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "json.h"
+
 /* The body of responses whose exact status or reason is not known where they are made. */
 static const char REFUSED[] = "{\"type\":\"about:blank\",\"title\":\"Request "
                               "refused\",\"detail\":\"The request is malformed, too large or "
@@ -16,9 +18,9 @@ static const char REFUSED[] = "{\"type\":\"about:blank\",\"title\":\"Request "
 
 struct reply {
     unsigned status;
-    char *body; /* shared by both responses; NULL if live */
+    const char *body; /* shared by both responses; NULL if live */
     size_t size;
-    bool is_copy;                        /* the body belongs to the original */
+    char *owned;                         /* freed with the reply; NULL: the body outlives it */
     struct MHD_Response *open;           /* keeps the connection open, as the client prefers */
     struct MHD_Response *close;          /* carries "Connection: close" */
     route_body *make;                    /* NULL unless live */
@@ -59,24 +61,51 @@ static struct MHD_Response *create_from_body(const char *body)
     return MHD_create_response_from_buffer(strlen(body), bytes, MHD_RESPMEM_PERSISTENT);
 }
 
-struct reply *reply_create(unsigned status, const struct reply_fields *fields, char *body)
+/* Creates a response, and frees `owned` if that fails. */
+static struct reply *create(unsigned status, const struct reply_fields *fields, const char *body,
+                            char *owned)
 {
     struct reply *reply = calloc(1, sizeof *reply);
 
     if (reply == NULL || body == NULL) {
         free(reply);
-        free(body);
+        free(owned);
         return NULL;
     }
     reply->status = status;
     reply->body = body;
     reply->size = strlen(body);
+    reply->owned = owned;
     reply->open = add_fields(create_from_body(body), fields, false);
     reply->close = add_fields(create_from_body(body), fields, true);
     if (reply->open != NULL && reply->close != NULL)
         return reply;
     reply_free(reply);
     return NULL;
+}
+
+struct reply *reply_create(unsigned status, const struct reply_fields *fields, const char *body)
+{
+    return create(status, fields, body, NULL);
+}
+
+struct reply *reply_create_owned(unsigned status, const struct reply_fields *fields, char *body)
+{
+    return create(status, fields, body, body);
+}
+
+struct reply *reply_create_problem(unsigned status, const char *allow, const char *detail)
+{
+    const struct json_field members[] = {
+        {.name = "type", .text = "about:blank"},
+        {.name = "title", .text = MHD_get_reason_phrase_for(status)},
+        {.name = "status", .number = status},
+        {.name = "detail", .text = detail},
+    };
+    const struct reply_fields fields = {.content_type = REPLY_PROBLEM_TYPE, .allow = allow};
+
+    return reply_create_owned(status, &fields,
+                              json_object(members, sizeof members / sizeof *members));
 }
 
 struct reply *reply_create_live(unsigned status, const struct reply_fields *fields,
@@ -93,54 +122,6 @@ struct reply *reply_create_live(unsigned status, const struct reply_fields *fiel
     return reply;
 }
 
-/* A response that headers are copied to. */
-struct copy {
-    struct MHD_Response *response;
-    bool has_failed;
-};
-
-static enum MHD_Result copy_header(void *cls, enum MHD_ValueKind kind, const char *name,
-                                   const char *value)
-{
-    struct copy *copy = cls;
-
-    (void)kind;
-    copy->has_failed = !add_header(copy->response, name, value);
-    return copy->has_failed ? MHD_NO : MHD_YES;
-}
-
-/* Copies a response with its headers. Returns NULL if out of memory. */
-static struct MHD_Response *copy_response(struct MHD_Response *original, const char *body)
-{
-    struct copy copy = {.response = create_from_body(body)};
-
-    if (copy.response == NULL)
-        return NULL;
-    (void)MHD_get_response_headers(original, copy_header, &copy);
-    if (!copy.has_failed)
-        return copy.response;
-    MHD_destroy_response(copy.response);
-    return NULL;
-}
-
-struct reply *reply_copy(const struct reply *original)
-{
-    struct reply *reply = malloc(sizeof *reply);
-
-    if (reply == NULL)
-        return NULL;
-    *reply = *original;
-    reply->is_copy = true;
-    if (original->make != NULL)
-        return reply;
-    reply->open = copy_response(original->open, original->body);
-    reply->close = copy_response(original->close, original->body);
-    if (reply->open != NULL && reply->close != NULL)
-        return reply;
-    reply_free(reply);
-    return NULL;
-}
-
 void reply_free(struct reply *reply)
 {
     if (reply == NULL)
@@ -149,8 +130,7 @@ void reply_free(struct reply *reply)
         MHD_destroy_response(reply->open);
     if (reply->close != NULL)
         MHD_destroy_response(reply->close);
-    if (!reply->is_copy)
-        free(reply->body);
+    free(reply->owned);
     free(reply);
 }
 

@@ -1,6 +1,7 @@
 #include "request.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <netinet/in.h>
 #include <string.h>
 #include <strings.h>
@@ -75,16 +76,11 @@ enum method request_parse_method(const char *text)
     return METHOD_UNKNOWN;
 }
 
-static bool is_hex_digit(char byte)
-{
-    return is_digit(byte) || is_one_of(byte, "abcdefABCDEF");
-}
-
 /* Returns true if every '%' in the text is followed by two hex digits (RFC 3986, section 2.1). */
 static bool escapes_are_valid(const char *text)
 {
     for (text = strchr(text, '%'); text != NULL; text = strchr(text + 1, '%')) {
-        if (!is_hex_digit(text[1]) || !is_hex_digit(text[2]))
+        if (!isxdigit((unsigned char)text[1]) || !isxdigit((unsigned char)text[2]))
             return false;
     }
     return true;

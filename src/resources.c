@@ -95,17 +95,14 @@ unsigned resources_cpus(const char *root, const char *self)
 
 unsigned resources_open_files(void)
 {
-    struct rlimit limit = {.rlim_cur = 1, .rlim_max = 1};
+    struct rlimit limit;
+    struct rlimit raised;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
         return 1;
-    if (limit.rlim_cur < limit.rlim_max) {
-        const rlim_t soft = limit.rlim_cur;
-
-        limit.rlim_cur = limit.rlim_max;
-        if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-            limit.rlim_cur = soft;
-    }
+    raised = (struct rlimit){.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+        limit = raised;
     if (limit.rlim_cur == 0)
         return 1;
     return limit.rlim_cur < UINT_MAX ? (unsigned)limit.rlim_cur : UINT_MAX;

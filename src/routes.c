@@ -4,61 +4,19 @@
 #include <string.h>
 
 #include "embedded.h"
-#include "json.h"
 #include "metrics.h"
 #include "request.h"
 
 #define JSON "application/json"
-
-static char *make_status(const char *status)
-{
-    return json_object(&(const struct json_field){.name = "status", .text = status}, 1);
-}
 
 static char *make_version(const struct route_context *context)
 {
     return build_info_document(context->info);
 }
 
-static char *make_ok(const struct route_context *context)
-{
-    (void)context;
-    return make_status("ok");
-}
-
-static char *make_ready(const struct route_context *context)
-{
-    (void)context;
-    return make_status("ready");
-}
-
-static char *make_draining(const struct route_context *context)
-{
-    (void)context;
-    return make_status("draining");
-}
-
 static char *make_metrics(const struct route_context *context)
 {
     return metrics_print(context->metrics);
-}
-
-static char *make_page(const struct route_context *context)
-{
-    (void)context;
-    return strdup(embedded_page);
-}
-
-static char *make_badge(const struct route_context *context)
-{
-    (void)context;
-    return strdup(embedded_badge);
-}
-
-static char *make_openapi(const struct route_context *context)
-{
-    (void)context;
-    return strdup(embedded_openapi);
 }
 
 enum { READ = METHOD_GET | METHOD_HEAD | METHOD_OPTIONS };
@@ -67,13 +25,17 @@ static const struct route ROUTES[] = {
     {.path = "/version", .methods = READ, .media_type = JSON, .make = make_version},
     {.path = "/__version__", .methods = READ, .media_type = JSON, .make = make_version},
     /* Liveness stays 200 while draining: a failing probe would get the process killed. */
-    {.path = "/healthz", .methods = READ, .is_polled = true, .media_type = JSON, .make = make_ok},
+    {.path = "/healthz",
+     .methods = READ,
+     .is_polled = true,
+     .media_type = JSON,
+     .text = "{\"status\":\"ok\"}\n"},
     {.path = "/readyz",
      .methods = READ,
      .is_polled = true,
      .media_type = JSON,
-     .make = make_ready,
-     .make_draining = make_draining},
+     .text = "{\"status\":\"ready\"}\n",
+     .draining_text = "{\"status\":\"draining\"}\n"},
     {.path = "/metrics",
      .methods = READ,
      .is_polled = true,
@@ -84,13 +46,13 @@ static const struct route ROUTES[] = {
      .methods = READ,
      .media_type = "text/html; charset=utf-8",
      .content_security_policy = embedded_page_policy,
-     .make = make_page},
+     .text = embedded_page},
     {.path = "/badge.svg",
      .methods = READ,
      .media_type = "image/svg+xml",
      .content_security_policy = "default-src 'none'",
-     .make = make_badge},
-    {.path = "/openapi.json", .methods = READ, .media_type = JSON, .make = make_openapi},
+     .text = embedded_badge},
+    {.path = "/openapi.json", .methods = READ, .media_type = JSON, .text = embedded_openapi},
 };
 
 enum { ROUTE_COUNT = sizeof ROUTES / sizeof *ROUTES };

@@ -16,10 +16,8 @@
 #include "connections.h"
 #include "dispatch.h"
 
-#if MHD_VERSION >= 0x01000000 && MHD_VERSION < 0x01001000
-#error "one request crashes libmicrohttpd 1.0.0 to 1.0.9: 1.0.10 or later is needed"
-#elif MHD_VERSION < 0x01001000
-#error "libmicrohttpd 1.0.10 or later is needed"
+#if MHD_VERSION < 0x01001000
+#error "libmicrohttpd 1.0.10 or later is required: one request crashes 1.0.0 to 1.0.9"
 #endif
 
 /* Memory per connection, which also limits the head of a request: see docs/http.md. */
@@ -90,7 +88,7 @@ static void evict_one(struct server *server)
     if (atomic_exchange(&server->has_evicted, true))
         return;
     if (connections_evict(&server->dispatch.connections, 0))
-        metrics_count_evicted(server->dispatch.metrics);
+        metrics_count(server->dispatch.metrics, METRICS_EVICTED, 1);
     else
         atomic_store(&server->has_evicted, false);
 }
@@ -104,7 +102,7 @@ int server_accept(int listener, struct sockaddr *address, socklen_t *size, int f
         atomic_store(&server->has_evicted, false);
     if (socket >= 0 || !is_shortage(errno))
         return socket;
-    metrics_count_accept_failure(server->dispatch.metrics);
+    metrics_count(server->dispatch.metrics, METRICS_ACCEPT_FAILURE, 1);
     evict_one(server);
     (void)poll(NULL, 0, SHORTAGE_PAUSE);
     errno = EAGAIN;
@@ -174,8 +172,8 @@ static void sweep_overdue(struct server *server, int64_t now)
      * read the requests that have arrived meanwhile. */
     if (before < server->resumed)
         before = INT64_MIN;
-    metrics_count_overdue(dispatch->metrics,
-                          connections_shutdown_overdue(&dispatch->connections, before));
+    metrics_count(dispatch->metrics, METRICS_OVERDUE,
+                  connections_shutdown_overdue(&dispatch->connections, before));
 }
 
 int64_t server_sweep(struct server *server)
@@ -191,7 +189,7 @@ int64_t server_sweep(struct server *server)
         server->resumed = now;
     sweep_overdue(server, now);
     while (connections_evict(&dispatch->connections, limit))
-        metrics_count_evicted(dispatch->metrics);
+        metrics_count(dispatch->metrics, METRICS_EVICTED, 1);
     count = connections_count(&dispatch->connections);
     interval = server->next_overdue - now;
     if (count > limit)

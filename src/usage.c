@@ -10,23 +10,19 @@
 
 #include "clock.h"
 
-static const char *join(char path[PATH_MAX], const char *directory, const char *name)
-{
-    (void)snprintf(path, PATH_MAX, "%s/%s", directory, name);
-    return path;
-}
-
 void usage_open(struct usage *usage, const char *self, unsigned max_open)
 {
     char path[PATH_MAX];
 
+    (void)snprintf(path, sizeof path, "%s/statm", self);
     *usage = (struct usage){
-        .statm = open(join(path, self, "statm"), O_RDONLY | O_CLOEXEC),
+        .statm = open(path, O_RDONLY | O_CLOEXEC),
         .started = clock_nanoseconds(CLOCK_REALTIME) / 1000000,
         .page = sysconf(_SC_PAGESIZE),
         .max_open = max_open,
     };
-    usage->descriptors = opendir(join(path, self, "fd"));
+    (void)snprintf(path, sizeof path, "%s/fd", self);
+    usage->descriptors = opendir(path);
     pthread_mutex_init(&usage->lock, NULL);
 }
 

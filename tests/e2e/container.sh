@@ -192,7 +192,7 @@ image_passes_the_integration_tests() {
 #!/bin/sh
 export PATH='$PATH' HOME='$scratch' DOCKER_HOST='${DOCKER_HOST-}'
 [ -n "\$DOCKER_HOST" ] || unset DOCKER_HOST
-exec '$DOCKER' run --rm --network host --read-only --cap-drop ALL --security-opt no-new-privileges $image "\$@"
+exec '$DOCKER' run --rm --network host --env NOTIFY_SOCKET --read-only --cap-drop ALL --security-opt no-new-privileges $image "\$@"
 RUN
     chmod +x "$scratch/versiond"
     for test in test_http test_drain; do

@@ -213,7 +213,7 @@ refuses_libraries_that_a_request_crashes() {
         echo "#define MHD_VERSION $version" >"$scratch/include/microhttpd.h"
         # shellcheck disable=SC2086 # CC may have arguments
         ! $CC -std=c17 -D_GNU_SOURCE -I"$scratch/include" -Iinclude -fsyntax-only src/server.c 2>"$scratch/said" || fail "accepted $version"
-        grep -qF '1.0.10 or later is needed' "$scratch/said" || fail "$(head -n 5 "$scratch/said")"
+        grep -qF '1.0.10 or later is required' "$scratch/said" || fail "$(head -n 5 "$scratch/said")"
     done
 }
 

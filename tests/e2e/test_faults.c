@@ -19,11 +19,12 @@
 #include "documents.h"
 #include "process.h"
 
+#define POST "POST /version HTTP/1.1\r\nHost: a\r\n\r\n"
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 
 static const struct client_answer ALIVE = {"200 OK", TYPE_JSON, NULL, DOCUMENT_OK, false, false};
-static const struct client_answer NOT_FOUND = {"404 Not Found",    TYPE_PROBLEM, NULL,
-                                               DOCUMENT_NOT_FOUND, false,        false};
+static const struct client_answer NOT_ALLOWED = {"405 Method Not Allowed", TYPE_PROBLEM, ALLOW_READ,
+                                                 DOCUMENT_NOT_ALLOWED,     false,        false};
 
 static const char *const ARGUMENTS[] = {"--port=0", "--access-log-rate=0", NULL};
 
@@ -35,7 +36,7 @@ static void drop_lines(int client)
     while (client_read_series(client, "log_lines_dropped_total{reason=\"slow_reader\"}") < 10) {
         assert_true(monotonic_milliseconds() < deadline);
         for (int i = 0; i < 10; i++)
-            client_expect_answer(client, GET("/nowhere"), &NOT_FOUND);
+            client_expect_answer(client, POST, &NOT_ALLOWED);
     }
 }
 
@@ -115,7 +116,7 @@ static void survives_a_log_file_at_its_size_limit(void **state)
     assert_int_equal(ftruncate(log_file, 0), 0);
     while (line == NULL) { /* the log is not retried immediately */
         assert_true(monotonic_milliseconds() < deadline);
-        client_expect_answer(client, GET("/nowhere"), &NOT_FOUND);
+        client_expect_answer(client, POST, &NOT_ALLOWED);
         line = find_in_log("\"dropped\":");
     }
     while (line[-1] != '{')

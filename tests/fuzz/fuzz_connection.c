@@ -106,11 +106,10 @@ static void start_world(void)
         "--access-log-rate=0",
     };
     char *const *words = (char *const *)(uintptr_t)arguments; /* config_read() changes none */
-    char error[512] = "";
+    char error[CONFIG_ERROR_MAX] = "";
     int log_ends[2] = {-1, -1};
 
-    expect(config_read(&world.config, sizeof arguments / sizeof *arguments, words, error,
-                       sizeof error) == 0,
+    expect(config_read(&world.config, sizeof arguments / sizeof *arguments, words, error),
            "settings");
     expect(pipe2(log_ends, O_CLOEXEC | O_NONBLOCK) == 0, "a pipe");
     world.log_end = log_ends[0];

@@ -73,7 +73,7 @@ static void write_and_read(enum log_format format, const struct log_field *field
     (void)close(ends[0]);
     expect(n > 0 && memchr(line, '\0', (size_t)n) == NULL, "text");
     line[n] = '\0';
-    expect(log_count_dropped(&log) == 0, "no dropped line");
+    expect(atomic_load(&log.dropped) == 0, "no dropped line");
     judge(line, fields, count, format == LOG_FORMAT_JSON);
 }
 

@@ -106,16 +106,16 @@ static void access_log_describes_each_request(void **state)
         size_t bytes;
         const char *headers;
     } rows[] = {
-        {"GET /a HTTP/1.1\r\nHost: a\r\nuser-AGENT: x\"\r\n\r\n", "GET", "/a", 404,
-         sizeof DOCUMENT_NOT_FOUND - 1, ",\"user_agent\":\"x\\\"\""},
+        {"BREW /a HTTP/1.1\r\nHost: a\r\nuser-AGENT: x\"\r\n\r\n", "BREW", "/a", 501,
+         sizeof DOCUMENT_NOT_IMPLEMENTED - 1, ",\"user_agent\":\"x\\\"\""},
         {"HEAD /b HTTP/1.1\r\nHost: a\r\nX-User-Agent: x\r\nUser: x\r\n\r\n", "HEAD", "/b", 404, 0,
          ""},
-        {"GET /c HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: b\r\nUser-Agent: c\r\n"
+        {"BREW /c HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: b\r\nUser-Agent: c\r\n"
          "X-Forwarded-For: d\r\n\r\n",
-         "GET", "/c", 404, sizeof DOCUMENT_NOT_FOUND - 1,
+         "BREW", "/c", 501, sizeof DOCUMENT_NOT_IMPLEMENTED - 1,
          ",\"forwarded_for\":\"b, d\",\"user_agent\":\"c\""},
-        {long_agent, "GET", "/d", 404, sizeof DOCUMENT_NOT_FOUND - 1, cut_agent},
-        {longer_agent, "GET", "/e", 404, sizeof DOCUMENT_NOT_FOUND - 1, cut_longer_agent},
+        {long_agent, "BREW", "/d", 501, sizeof DOCUMENT_NOT_IMPLEMENTED - 1, cut_agent},
+        {longer_agent, "BREW", "/e", 501, sizeof DOCUMENT_NOT_IMPLEMENTED - 1, cut_longer_agent},
         {REQUEST("ABCDEFGHIJKLMNOPQRSTUVWXYZ /n"), "ABCDEFGHIJKLMNO", "/n", 501,
          sizeof DOCUMENT_NOT_IMPLEMENTED - 1, ""},
         {"GET /malformed HTTP/1.1\r\nHost : a\r\n\r\n", "-", "/malformed", 400, 0, ""},
@@ -135,11 +135,11 @@ static void access_log_describes_each_request(void **state)
 
     (void)state;
     (void)snprintf(long_agent, sizeof long_agent,
-                   "GET /d HTTP/1.1\r\nHost: a\r\nUser-Agent: %0*d\r\nUser-Agent: bc\r\n\r\n",
+                   "BREW /d HTTP/1.1\r\nHost: a\r\nUser-Agent: %0*d\r\nUser-Agent: bc\r\n\r\n",
                    LOG_TEXT_MAX - 4, 0);
     (void)snprintf(cut_agent, sizeof cut_agent, ",\"user_agent\":\"%0*d, b\"", LOG_TEXT_MAX - 4, 0);
     (void)snprintf(longer_agent, sizeof longer_agent,
-                   "GET /e HTTP/1.1\r\nHost: a\r\nUser-Agent: %0*d\r\nUser-Agent: b\r\n\r\n",
+                   "BREW /e HTTP/1.1\r\nHost: a\r\nUser-Agent: %0*d\r\nUser-Agent: b\r\n\r\n",
                    LOG_TEXT_MAX, 0);
     (void)snprintf(cut_longer_agent, sizeof cut_longer_agent, ",\"user_agent\":\"%0*d\"",
                    LOG_TEXT_MAX - 1, 0);

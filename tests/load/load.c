@@ -82,7 +82,7 @@ static struct row {
     {50, "/readyz GET 200", REQUEST("GET /readyz"), {"200 OK", TYPE_JSON, NULL, DOCUMENT_READY, false, false}},
     {20, "/version OPTIONS 204", REQUEST("OPTIONS /version"), {"204 No Content", NULL, ALLOW_READ, NULL, false, false}},
     {6, "other OPTIONS 204", REQUEST("OPTIONS *"), {"204 No Content", NULL, ALLOW_READ, NULL, false, false}},
-    {40, "other GET 404", REQUEST("GET /nowhere"), PROBLEM("404 Not Found", DOCUMENT_NOT_FOUND)},
+    {40, "other other 501", REQUEST("BREW /nowhere"), PROBLEM("501 Not Implemented", DOCUMENT_NOT_IMPLEMENTED)},
     {20, "/version other 405", REQUEST("POST /version"),
      {"405 Method Not Allowed", TYPE_PROBLEM, ALLOW_READ, DOCUMENT_NOT_ALLOWED, false, false}},
     {10, "/version other 501", REQUEST("BREW /version"), PROBLEM("501 Not Implemented", DOCUMENT_NOT_IMPLEMENTED)},

@@ -32,10 +32,6 @@
     DOCUMENT_PROBLEM(417, "Expectation Failed",                                                    \
                      "Only the 100-continue expectation is supported (RFC 9110, section "          \
                      "10.1.1).")
-#define DOCUMENT_NOT_FOUND                                                                         \
-    DOCUMENT_PROBLEM(404, "Not Found",                                                             \
-                     "Not found. Valid paths: /version, /__version__, /healthz, "                  \
-                     "/readyz, /metrics, /, /badge.svg, /openapi.json.")
 #define DOCUMENT_NOT_ALLOWED                                                                       \
     DOCUMENT_PROBLEM(405, "Method Not Allowed", "Allowed methods: GET, HEAD, OPTIONS.")
 #define DOCUMENT_NOT_IMPLEMENTED                                                                   \

@@ -116,7 +116,7 @@ static void responses_follow_the_table_of_routes(void **state)
             else if ((route->methods & method) == 0)
                 expect(request, draining, 405);
             else
-                expect(request, draining, draining && route->make_draining != NULL ? 503 : 200);
+                expect(request, draining, draining && route->draining_text != NULL ? 503 : 200);
         }
     }
 }

@@ -124,8 +124,8 @@ static void expect_line(const struct log_field *fields, size_t count, const char
 
 static void expect_counts(uint64_t dropped, uint64_t limited)
 {
-    assert_uint_equal(log_count_dropped(&test_log), dropped);
-    assert_uint_equal(log_count_limited(&test_log), limited);
+    assert_uint_equal(atomic_load(&test_log.dropped), dropped);
+    assert_uint_equal(atomic_load(&test_log.limited), limited);
 }
 
 static void format_depends_on_the_descriptor_if_automatic(void **state)

@@ -192,15 +192,15 @@ static void count_some(struct metrics *metrics)
         metrics_count_accepted(thread);
     for (int i = 0; i < 3; i++)
         metrics_count_closed(thread);
-    metrics_count_failed(metrics);
-    metrics_count_refused(metrics);
-    metrics_count_refused(metrics);
-    metrics_count_overdue(metrics, 7);
-    metrics_count_overdue(metrics, 0);
+    metrics_count(metrics, METRICS_FAILED, 1);
+    metrics_count(metrics, METRICS_REFUSED, 1);
+    metrics_count(metrics, METRICS_REFUSED, 1);
+    metrics_count(metrics, METRICS_OVERDUE, 7);
+    metrics_count(metrics, METRICS_OVERDUE, 0);
     for (int i = 0; i < 3; i++)
-        metrics_count_evicted(metrics);
+        metrics_count(metrics, METRICS_EVICTED, 1);
     for (int i = 0; i < 4; i++)
-        metrics_count_accept_failure(metrics);
+        metrics_count(metrics, METRICS_ACCEPT_FAILURE, 1);
     malformed = 3;
     log_of_test.dropped = 11;
     log_of_test.limited = UINT64_MAX;
@@ -452,11 +452,11 @@ static void *count_often(void *cls)
         metrics_count_accepted(thread);
         metrics_count_request(thread, find_route("/version"), METHOD_GET, 200, 1000);
         metrics_count_request(thread, NULL, METHOD_UNKNOWN, 501, 20000000000);
-        metrics_count_failed(crowd->metrics);
-        metrics_count_refused(crowd->metrics);
-        metrics_count_overdue(crowd->metrics, 3);
-        metrics_count_evicted(crowd->metrics);
-        metrics_count_accept_failure(crowd->metrics);
+        metrics_count(crowd->metrics, METRICS_FAILED, 1);
+        metrics_count(crowd->metrics, METRICS_REFUSED, 1);
+        metrics_count(crowd->metrics, METRICS_OVERDUE, 3);
+        metrics_count(crowd->metrics, METRICS_EVICTED, 1);
+        metrics_count(crowd->metrics, METRICS_ACCEPT_FAILURE, 1);
         if (i % 2 == 0)
             metrics_count_closed(thread);
     }

@@ -40,8 +40,8 @@ static void each_row_is_complete_and_is_found_by_its_path(void **state)
         assert_int_equal(row->methods & READ, row->methods);
         assert_true((row->methods & METHOD_GET) != 0);
         assert_non_null(row->media_type);
-        assert_non_null(row->make);
-        assert_false(row->is_live && row->make_draining != NULL);
+        assert_true((row->text == NULL) != (row->make == NULL));
+        assert_false(row->is_live && (row->text != NULL || row->draining_text != NULL));
         assert_true(strlen(row->path) < 60); /* fits the 404 response */
         assert_ptr_equal(find(NULL, row->path), row);
         assert_ptr_equal(find("/some/prefix", row->path), row);
