@@ -126,10 +126,23 @@ wrong_names() {
     grep -noE '[a-z0-9.-]+/OWNER/REPO[:@]' "$@" | grep -vE ":$registry/OWNER/REPO[:@]" || test $? = 1
 }
 
+# wrong_links FILE...: prints relative links to files that do not exist, and pages that the source mentions but docs/ lacks.
+wrong_links() {
+    for page; do
+        grep -oE '\]\([^)#: ]+' "$page" | cut -c 3- | grep -vE '^(https$|\.\./\.\./)' | sort -u | while read -r link; do
+            [ -e "${page%"${page##*/}"}$link" ] || echo "$page: no $link"
+        done
+    done
+    # shellcheck disable=SC2086 # a list
+    grep -roE 'docs/[a-z]+\.md' $sources | sort -u | while IFS=: read -r file page; do
+        [ -f "$page" ] || echo "$file: no $page"
+    done
+}
+
 check_pages() {
     find_files .github/workflows '*.y*ml' || return
     # shellcheck disable=SC2086 # a list
-    wrong_names $pages >"$output.wrong"
+    { wrong_names $pages && wrong_links $pages; } >"$output.wrong"
     cat "$output.wrong"
     [ ! -s "$output.wrong" ]
 }
@@ -147,7 +160,8 @@ lint_go() {
     (cd bench/go && GOTOOLCHAIN=local go vet ./...)
 }
 
-pages='README.md SECURITY.md CONTRIBUTING.md docs/delivery.md docs/promotion.md'
+pages=$(find ./*.md .github deps docs -name '*.md' ! -name kubernetes.md | sort)
+sources='.ci .github Dockerfile Makefile bench deploy deps include scripts src tests'
 find_yaml
 step actionlint .github lint_workflows
 step zizmor .github lint_security
@@ -158,7 +172,7 @@ step 'schema of workflows' .github/workflows check_schema .github/workflows '*.y
 step 'schema of dependabot.yml' .github check_schema .github dependabot.yml --builtin-schema vendor.dependabot
 step 'schema of rulesets' .github/rulesets check_requests .github/rulesets ruleset-schema
 step 'schema of environments' .github/environments check_requests .github/environments environment-schema
-step 'pages and workflows' ".github $pages" check_pages
+step 'pages and workflows' "$sources $pages" check_pages
 step go 'bench tests/tools' lint_go
 step SBOM "$program scripts/sbom.sh scripts/check-sbom.sh deps" scripts/check-sbom.sh "$sbom" "$program"
 say "$passed passed, $failures failed, $skipped skipped"
