@@ -104,7 +104,7 @@ def with_missing(figures, rows, columns):
 
 def load_table(figures, connections):
     titles = ["Server", "CPU µs per request", "× floor", "× nginx", "requests per second"]
-    titles += ["p50 µs", "p99 µs", "p99.9 µs"]
+    titles += ["p50 µs", "p99 µs"]
     rows = []
     for name in figures.names:
         load = ("load", str(connections))
@@ -116,7 +116,7 @@ def load_table(figures, connections):
                 number(figures.ratio(name, "nginx", *load, "cpu_us")),
                 spread(figures.values(name, *load, "requests_per_s")),
             ]
-            + [spoken(figures.median(name, *load, key), 0) for key in ("p50_us", "p99_us", "p999_us")]
+            + [spoken(figures.median(name, *load, key), 0) for key in ("p50_us", "p99_us")]
         )
     return table(titles, with_missing(figures, rows, len(titles)))
 
