@@ -132,7 +132,7 @@ broken_unit_test_is_refused() {
     sed -i 's/reply_create_problem(405,/reply_create_problem(404,/' src/handlers.c
     commit 'handlers: broken' failure
     expect_refused 'FAILED test_handlers: ' ci.yml refs/heads/main
-    expect_said 'ci: the jobs ended with: '
+    expect_said 'Failure - Main Each job has succeeded'
     tag version0.3.0
     expect_refused 'is not green: ci.yml says failure' publish.yml refs/tags/version0.3.0
 }
