@@ -1,5 +1,5 @@
 #!/bin/sh
-# Checks what delivers the program: workflows, YAML, rulesets and environments, the bill of materials; and the Go code.
+# Checks what delivers the program: workflows, YAML, rulesets, environments, issue forms, pages, SBOM; and the Go code.
 # Skips steps whose inputs have not changed since they last passed.
 # Usage: scripts/lint-delivery.sh SBOM PROGRAM
 # scripts/tools.sh provides the tools. Run it from the root of the project.
@@ -170,6 +170,7 @@ step 'schema of workflows' .github/workflows check_schema .github/workflows '*.y
 [ ! -d .github/actions ] ||
     step 'schema of actions' .github/actions check_schema .github/actions 'action.y*ml' --builtin-schema vendor.github-actions
 step 'schema of dependabot.yml' .github check_schema .github dependabot.yml --builtin-schema vendor.dependabot
+step 'schema of issue forms' .github/ISSUE_TEMPLATE check_schema .github/ISSUE_TEMPLATE '*.yml' --builtin-schema vendor.github-issue-forms
 step 'schema of rulesets' .github/rulesets check_requests .github/rulesets ruleset-schema
 step 'schema of environments' .github/environments check_requests .github/environments environment-schema
 step 'pages and workflows' "$sources $pages" check_pages
